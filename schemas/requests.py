@@ -1,0 +1,214 @@
+"""What a caller asks for: the HTTP body and the message on a request topic, one definition for both."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
+
+MAX_INPUTS: Final = 2048
+"""Inputs of one request. Source: OpenAI's limit for `POST /v1/embeddings`."""
+
+MAX_ID_BYTES: Final = 512
+
+MAX_MODEL_CHARACTERS: Final = 256
+
+_WRITABLE_DEPTH: Final = 254
+MAX_METADATA_DEPTH: Final = 250
+"""Objects and lists inside one another; orjson reads 1024 and writes 254, the message around it included."""
+
+TOKEN_ARRAY_HINT: Final = (
+    "token arrays are not accepted: send strings "
+    "(with langchain-openai: OpenAIEmbeddings(check_embedding_ctx_length=False))"
+)
+
+
+class InputType(StrEnum):
+    """The role of an input for asymmetric models."""
+
+    QUERY = "query"
+    PASSAGE = "passage"
+
+
+class Truncate(StrEnum):
+    """What happens to an input longer than the model's limit."""
+
+    NONE = "NONE"
+    START = "START"
+    END = "END"
+
+
+class EncodingFormat(StrEnum):
+    """How a vector is written in JSON: a list of numbers, or base64 of little-endian float32."""
+
+    FLOAT = "float"
+    BASE64 = "base64"
+
+
+def _explain_input(value: Any) -> PydanticCustomError:
+    """The first thing wrong with `input`, in the caller's terms. Called only for what failed validation."""
+    if value is None:
+        return PydanticCustomError("input", "input is null: send a string or a list of strings")
+    if not isinstance(value, list):
+        return PydanticCustomError(
+            "input",
+            "input must be a string or a list of strings, not {kind}",
+            {"kind": json_kind(value)},
+        )
+    for index, item in enumerate(value):
+        if isinstance(item, str):
+            continue
+        if _is_token_array(value):
+            return PydanticCustomError(
+                "input", "input[{index}] holds token ids; " + TOKEN_ARRAY_HINT, {"index": index}
+            )
+        return PydanticCustomError(
+            "input", "input[{index}] must be a string, not {kind}", {"index": index, "kind": json_kind(item)}
+        )
+    return PydanticCustomError("input", "input must be a string or a list of strings")
+
+
+def _is_token_array(value: list[Any]) -> bool:
+    return bool(value) and all(
+        (isinstance(item, int) and not isinstance(item, bool))
+        or (isinstance(item, list) and item and all(isinstance(token, int) for token in item))
+        for item in value
+    )
+
+
+def json_kind(value: Any) -> str:
+    """What a JSON value is called in a message to its sender."""
+    if isinstance(value, bool):
+        return "a boolean"
+    kinds = {dict: "an object", list: "a list", int: "a number", float: "a number", type(None): "null"}
+    return kinds.get(type(value), "a string")
+
+
+def _validate_input(value: Any, handler: ValidatorFunctionWrapHandler) -> str | list[str]:
+    try:
+        texts: str | list[str] = handler(value)
+    except ValidationError:
+        raise _explain_input(value) from None
+    if texts == "":
+        raise PydanticCustomError("input", "input[{index}] is empty: send a text", {"index": 0})
+    if isinstance(texts, list):
+        if not texts:
+            raise PydanticCustomError("input", "input is an empty list: send at least one text")
+        if len(texts) > MAX_INPUTS:
+            raise PydanticCustomError(
+                "input",
+                "input holds {count} texts, the limit is {limit}: split the request",
+                {"count": len(texts), "limit": MAX_INPUTS},
+            )
+        if "" in texts:
+            raise PydanticCustomError("input", "input[{index}] is empty: send a text", {"index": texts.index("")})
+    return texts
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_InputSchema = _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_INPUTS)]
+
+
+def _null_means_default(default: StrEnum) -> BeforeValidator:
+    return BeforeValidator(
+        lambda value: default if value is None else value, json_schema_input_type=type(default) | None
+    )
+
+
+class EmbeddingBody(BaseModel):
+    """The body of `POST /v1/embeddings`; unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True, use_attribute_docstrings=True, title="EmbeddingBody")
+
+    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)]
+    """Name of a served model, or that name with `-query` or `-passage`."""
+    input: Annotated[str | list[str], WrapValidator(_validate_input, json_schema_input_type=_InputSchema)]
+    """One text or up to 2048 texts, none of them empty."""
+    input_type: Annotated[InputType | None, Field(strict=False)] = None
+    """Role of the inputs; ignored by models that know no roles."""
+    encoding_format: Annotated[EncodingFormat, Field(strict=False), _null_means_default(EncodingFormat.FLOAT)] = (
+        EncodingFormat.FLOAT
+    )
+    """`float`: a list of numbers; `base64`: little-endian float32, standard alphabet, padded."""
+    embedding_type: Literal["float", "int8", "uint8", "binary", "ubinary"] | None = None
+    """Type of a vector's numbers; what a model supports is its own."""
+    truncate: Annotated[Truncate, Field(strict=False), _null_means_default(Truncate.NONE)] = Truncate.NONE
+    """An input over the model's token limit is refused (`NONE`), or loses its `START` or `END`."""
+    dimensions: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Length of the vectors, on models that allow more than one."""
+    user: str | None = None
+    """Accepted and ignored."""
+    modality: Literal["text", "image"] | None = None
+    """Only `text` is served."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """The texts, in order; a bare string is a list of one."""
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
+def _id_as_text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise PydanticCustomError("id", "id must be a string or an integer, not {kind}", {"kind": json_kind(value)})
+    text = str(value)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise PydanticCustomError(
+            "id", "id must have 1 to {limit} UTF-8 bytes, not {size}", {"limit": MAX_ID_BYTES, "size": size}
+        )
+    return text
+
+
+# A schema counts characters, not bytes; integers past 64 bit are no integers to most readers of JSON.
+_IdSchema = (
+    Annotated[str, Field(min_length=1, max_length=MAX_ID_BYTES)]
+    | Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
+    | None
+)
+RequestId = Annotated[str, BeforeValidator(_id_as_text, json_schema_input_type=_IdSchema)]
+"""A string or an integer on the wire, always answered as a string; 1 to 512 UTF-8 bytes."""
+
+
+def _check_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    if not is_writable(metadata):
+        raise PydanticCustomError(
+            "metadata",
+            "metadata cannot be written as JSON: at most {limit} objects and lists inside one another",
+            {"limit": MAX_METADATA_DEPTH},
+        )
+    return metadata
+
+
+def is_writable(metadata: dict[str, Any]) -> bool:
+    """Whether metadata can be sent back, which nesting beyond `MAX_METADATA_DEPTH` prevents."""
+    wrapped: object = metadata
+    for _ in range(_WRITABLE_DEPTH - MAX_METADATA_DEPTH):
+        wrapped = [wrapped]
+    try:
+        orjson.dumps(wrapped)
+    except orjson.JSONEncodeError:
+        return False
+    return True
+
+
+class EmbeddingRequest(EmbeddingBody):
+    """The value of a message on `<prefix>.requests` and `<prefix>.requests.interactive`."""
+
+    model_config = ConfigDict(title="EmbeddingRequest")
+
+    id: RequestId
+    """Names the request and keys its response; absent, a message key that is UTF-8 takes its place."""
+    metadata: Annotated[dict[str, Any], AfterValidator(_check_metadata)] | None = None
+    """Any object; returned untouched with the response."""
