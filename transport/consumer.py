@@ -1,0 +1,234 @@
+"""A member of a consumer group over one topic, owned by one thread.
+
+confluent-kafka makes every other thread's call on a Consumer wait for the running poll, so a `GroupConsumer` refuses
+calls from any thread but the one that first polled it; other stages reach it through the thread that owns it.
+Listeners are called on that thread, inside `poll` and `close`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+import structlog
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+
+from .errors import FatalTransportError, SettingsError
+from .messages import Message, from_confluent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .cluster import Cluster
+
+log = structlog.get_logger("transport")
+
+_ACCESS_DENIED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+    }
+)
+
+
+class AssignmentListener(Protocol):
+    """Told of partitions that come and go, on the consumer's own thread."""
+
+    def assigned(self, partitions: Sequence[int]) -> None:
+        """New partitions are ours; the first message of each is still to come."""
+
+    def revoked(self, partitions: Sequence[int]) -> None:
+        """Partitions go to another member when this returns; offsets can still be committed from within."""
+
+    def lost(self, partitions: Sequence[int]) -> None:
+        """Partitions are another member's already; nothing can be committed."""
+
+
+class GroupConsumer:
+    """Reads one topic as a member of a group.
+
+    Args:
+        cluster: Where to read.
+        topic: What to read.
+        group: The consumer group.
+        listener: Told of assignments.
+        prefetch_bytes: Bound of what librdkafka reads ahead.
+        patient: Whether nobody waits for what is read, see `Cluster.consumer_config`.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        topic: str,
+        group: str,
+        listener: AssignmentListener,
+        *,
+        prefetch_bytes: int,
+        patient: bool = False,
+    ) -> None:
+        self._topic = topic
+        self._listener = listener
+        self._owner: int | None = None
+        self._assigned: set[int] = set()
+        self._taken_away: set[int] = set()
+        """Partitions revoked or lost during the current poll."""
+        config = {
+            "queued.max.messages.kbytes": max(64, prefetch_bytes // 1024),
+            "queued.min.messages": 10_000,
+            # Refilling late costs a stall of this length; librdkafka's own default is a second.
+            "fetch.queue.backoff.ms": 20,
+            **_group_config(cluster),
+            **cluster.consumer_config(group, group, patient=patient),
+        }
+        try:
+            self._consumer = Consumer(config)
+        except KafkaException as error:
+            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> list[Message]:
+        """Wait for a first message, then take what else is at hand. Blocks up to `timeout_seconds`.
+
+        Raises:
+            FatalTransportError: librdkafka gave up, or access is denied; nothing of this poll was taken note of.
+        """
+        self._own()
+        self._taken_away.clear()
+        first = self._consumer.poll(timeout_seconds)
+        if first is None:
+            return []
+        # consume(n, t) would wait for n messages or the whole of t.
+        polled = [first, *self._consumer.consume(max_messages - 1, 0)] if max_messages > 1 else [first]
+        messages = []
+        for message in polled:
+            error = message.error()
+            if error is None:
+                messages.append(from_confluent(message))
+            else:
+                self._check(error)
+        return self._still_ours(messages) if self._taken_away else messages
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Stop reading these; what was prefetched of them is read again later."""
+        self._own()
+        self._consumer.pause(self._topic_partitions(partitions))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Go on reading these."""
+        self._own()
+        self._consumer.resume(self._topic_partitions(partitions))
+
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        """Store next offsets as the group's progress, and wait for the broker to have them.
+
+        Returns:
+            Whether they are stored; False after a transient failure, to be tried again.
+
+        Raises:
+            FatalTransportError: Access is denied.
+        """
+        self._own()
+        if not offsets:
+            return True
+        wanted = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        try:
+            stored = self._consumer.commit(offsets=wanted, asynchronous=False) or []
+        except KafkaException as error:
+            self._check(error.args[0])
+            return False
+        failed = [item.error for item in stored if item.error is not None]
+        for failure in failed:
+            self._check(failure)
+        return not failed
+
+    def lost_to_retention(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Messages that were deleted before this group read them: partition -> how many, where any.
+
+        Asks the broker; transient trouble counts as none.
+        """
+        self._own()
+        lost: dict[int, int] = {}
+        try:
+            for stored in self._consumer.committed(self._topic_partitions(partitions), timeout=5):
+                if stored.offset == OFFSET_INVALID or stored.offset < 0:
+                    continue
+                low, _ = self._consumer.get_watermark_offsets(stored, timeout=5)
+                if low > stored.offset:
+                    lost[stored.partition] = low - stored.offset
+        except KafkaException as error:
+            log.warning("cannot tell whether messages were lost to retention", error=error.args[0].str())
+        return lost
+
+    def first_offset(self, partition: int) -> int:
+        """Where a partition begins, as the last fetch told; 0 when none has."""
+        self._own()
+        low, _ = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+        return max(0, low)
+
+    def close(self) -> None:
+        """Leave the group. `revoked` is called for what is still held."""
+        self._own()
+        self._consumer.close()
+
+    def _still_ours(self, messages: list[Message]) -> list[Message]:
+        """Leave out messages whose partition was taken away by a rebalance within the same poll."""
+        if any(message.partition in self._taken_away & self._assigned for message in messages):
+            # Old and new messages of one partition cannot be told apart; the next process starts from the commit.
+            raise FatalTransportError(f"{self._topic}: a partition left and came back within one poll: restart")
+        return [message for message in messages if message.partition not in self._taken_away]
+
+    def _own(self) -> None:
+        current = threading.get_ident()
+        if self._owner is None:
+            self._owner = current
+        elif self._owner != current:
+            raise RuntimeError(f"the consumer of {self._topic} is used from a thread that does not own it")
+
+    def _check(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            return
+        if error.code() in _ACCESS_DENIED:
+            raise FatalTransportError(
+                f"reading {self._topic}: {error.str()}: give this user the rights to read topic and group"
+            )
+        if error.fatal():
+            raise FatalTransportError(f"reading {self._topic}: {error.name()}: {error.str()}")
+        log.warning("kafka trouble, retrying by itself", topic=self._topic, error=error.name(), detail=error.str())
+
+    def _topic_partitions(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions]
+
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        numbers = [item.partition for item in partitions]
+        self._assigned.update(numbers)
+        self._listener.assigned(numbers)
+
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._listener.revoked(self._take_away(partitions))
+
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._listener.lost(self._take_away(partitions))
+
+    def _take_away(self, partitions: list[TopicPartition]) -> list[int]:
+        numbers = [item.partition for item in partitions]
+        self._assigned.difference_update(numbers)
+        self._taken_away.update(numbers)
+        return numbers
+
+
+def _group_config(cluster: Cluster) -> dict[str, str | int]:
+    """Under `consumer` session and assignor are the broker's business; librdkafka refuses them there."""
+    chosen = cluster.settings.group_protocol
+    protocol = cluster.profile.group_protocol if chosen == "auto" else chosen
+    if protocol == "consumer":
+        return {"group.protocol": "consumer"}
+    session_ms = int(cluster.settings.session_timeout_seconds * 1000)
+    return {
+        "group.protocol": "classic",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": session_ms,
+        "heartbeat.interval.ms": max(1, min(3000, session_ms // 3)),
+    }
