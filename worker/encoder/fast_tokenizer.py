@@ -1,0 +1,77 @@
+"""The model's own fast tokenizer, as a private copy that neither pads nor cuts on its own.
+
+A `tokenizer.json` may switch padding and truncation on by itself (all-MiniLM-L6-v2: cut at 128 while the model takes
+256), so both are switched off and the model's limit is applied here, special tokens counted.
+
+A text far longer than the limit is clipped by characters first: tokenizing costs its whole length, 2 s a megabyte.
+The cut is made at white space, and counts only when at least as many tokens again lie between it and what is kept, so
+that no token that is kept can see it; otherwise the whole text is tokenized.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tokenizers import Tokenizer as RawTokenizer
+
+from schemas.requests import Truncate
+
+from .interface import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_CLIP_CHARACTERS_PER_TOKEN: Final = 32
+_CLIP_MARGIN: Final = 2
+
+
+class FastTokenizer:
+    """Tokenizes texts in one call without the GIL; thread-safe.
+
+    Args:
+        serialized: The tokenizer as JSON, as `tokenizer.json` holds it.
+        max_tokens: The model's limit for one input, special tokens counted.
+    """
+
+    def __init__(self, serialized: str, max_tokens: int) -> None:
+        self._tokenizer = RawTokenizer.from_str(serialized)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._max_tokens = max_tokens
+        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+
+    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+        """See `interface.Tokenizer`."""
+        clipped = [self._clip(text, truncation) for text, truncation in zip(texts, truncations, strict=True)]
+        encodings = self._tokenizer.encode_batch_fast(clipped, add_special_tokens=True)
+        tokenized = []
+        for text, clip, truncation, encoding in zip(texts, clipped, truncations, encodings, strict=True):
+            ids, kept_of = encoding.ids, clip
+            if len(clip) < len(text) and len(ids) < _CLIP_MARGIN * self._max_tokens:
+                ids, kept_of = self._tokenizer.encode(text, add_special_tokens=True).ids, text
+            length = len(ids)
+            if length > self._max_tokens and truncation is not Truncate.NONE:
+                ids = self._truncate(kept_of, truncation)
+            tokenized.append(Tokens(ids, length))
+        return tokenized
+
+    def _clip(self, text: str, truncation: Truncate) -> str:
+        """The end of the text that may be kept, cut at white space; the whole text where there is none."""
+        bound = self._max_tokens * _CLIP_CHARACTERS_PER_TOKEN
+        if len(text) <= bound:
+            return text
+        if truncation is Truncate.START:
+            space = next((index for index in range(len(text) - bound, len(text)) if text[index].isspace()), 0)
+            return text[space:]
+        space = next((index for index in range(bound - 1, -1, -1) if text[index].isspace()), len(text))
+        return text[:space]
+
+    def _truncate(self, text: str, truncation: Truncate) -> list[int]:
+        """Cut the text's own tokens, then let the tokenizer put its special tokens around what is kept."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        # Truncate.START drops the beginning, so that the end is kept.
+        direction = "left" if truncation is Truncate.START else "right"
+        encoding.truncate(self._max_tokens - self._special_tokens, direction=direction)
+        kept: list[int] = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
+        return kept

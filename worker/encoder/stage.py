@@ -1,0 +1,241 @@
+"""The stage that drives one device: cuts a batch, launches it, hands finished requests to the publisher.
+
+One thread. Where the device works on its own (a GPU), the next batch is launched before the previous one is waited
+for, unless interactive traffic is about. A batch that fails is halved until the request at fault stands alone; its
+neighbours are answered. When input after input fails, the fault is ours and the worker stops.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import structlog
+
+from schemas.errors import ErrorCode, RequestError
+
+from ..errors import EncoderBrokenError
+from ..outcomes import deadline_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from ..request import RequestInFlight
+    from ..scheduler import Batch, Scheduler, WaitingInput
+    from .interface import Encoder, Launched
+
+log = structlog.get_logger("worker")
+
+_FAILURES_IN_A_ROW: Final = 16
+"""Requests, each counted once: one request full of poison is the caller's, many are ours."""
+
+
+class _UnderWay(NamedTuple):
+    inputs: list[WaitingInput]
+    launched: Launched
+    padded_tokens: int
+    started_at: float
+    launch_ahead: bool
+
+
+class EncoderStage:
+    """The stage between scheduler and publisher.
+
+    Args:
+        encoder: The device.
+        scheduler: Chooses batches; used under this stage's lock only.
+        is_current: Whether a request's partition is still ours.
+        on_finished: Gets every request whose last input is dealt with.
+        clock_skew_seconds: How much later than its deadline a request counts as expired.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        scheduler: Scheduler,
+        *,
+        is_current: Callable[[RequestInFlight], bool],
+        on_finished: Callable[[RequestInFlight], None],
+        clock_skew_seconds: float,
+    ) -> None:
+        self._encoder = encoder
+        self._scheduler = scheduler
+        self._is_current = is_current
+        self._on_finished = on_finished
+        self._clock_skew_ms = clock_skew_seconds * 1000
+        self._ready = threading.Condition()
+        self._stopped = False
+        self._failures_in_a_row = 0
+        self._done_at = float("-inf")
+        """When the device was last done with a batch."""
+
+    def submit(self, inputs: list[WaitingInput]) -> None:
+        """Queue the inputs of one request; never blocks."""
+        with self._ready:
+            self._scheduler.add(inputs, time.monotonic())
+            self._ready.notify()
+
+    def stop(self) -> None:
+        """Let `run` end after the batch it is at."""
+        with self._ready:
+            self._stopped = True
+            self._ready.notify()
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            EncoderBrokenError: Input after input failed.
+        """
+        under_way: _UnderWay | None = None
+        while True:
+            batch = self._next(wait=under_way is None)
+            if batch is None and under_way is None:
+                return
+            launched = self._launch(batch) if batch is not None else None
+            if under_way is not None:
+                self._finish(under_way)
+            under_way = launched
+            if under_way is not None and (under_way.launched.is_done() or not under_way.launch_ahead):
+                self._finish(under_way)
+                under_way = None
+
+    def _next(self, *, wait: bool) -> Batch | None:
+        with self._ready:
+            while wait and not self._stopped and not len(self._scheduler):
+                self._ready.wait()
+            now = time.monotonic()
+            if self._stopped or not (wait or self._scheduler.may_launch_ahead(now)):
+                return None
+            return self._scheduler.next_batch(now)
+
+    def _launch(self, batch: Batch) -> _UnderWay | None:
+        inputs: list[WaitingInput] = []
+        for waiting in batch.inputs:
+            if self._is_wanted(waiting.item):
+                inputs.append(waiting)
+            else:
+                self._settle(waiting.item)
+        if not inputs:
+            return None
+        padded_tokens = len(inputs) * max(waiting.tokens for waiting in inputs)
+        started_at = time.monotonic()
+        try:
+            launched = self._encoder.launch(*_arguments(inputs))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must be answered
+            self._isolate(inputs, error)
+            return None
+        return _UnderWay(inputs, launched, padded_tokens, started_at, batch.launch_ahead)
+
+    def _is_wanted(self, item: RequestInFlight) -> bool:
+        """Whether computing this request still serves anybody; notes a deadline that passed meanwhile."""
+        if item.error is not None or not self._is_current(item):
+            return False
+        expired = deadline_error(item, time.time() * 1000, self._clock_skew_ms)
+        if expired is not None:
+            item.fail(expired)
+        return expired is None
+
+    def _finish(self, under_way: _UnderWay) -> None:
+        try:
+            vectors = under_way.launched.vectors()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must be answered
+            self._isolate(under_way.inputs, error)
+            return
+        # A batch launched ahead has the device to itself only once the one before it is done.
+        started_at, self._done_at = max(under_way.started_at, self._done_at), time.monotonic()
+        with self._ready:
+            self._scheduler.measured(under_way.padded_tokens, self._done_at - started_at)
+        self._deliver(under_way.inputs, vectors)
+
+    def _deliver(self, inputs: Sequence[WaitingInput], vectors: NDArray[np.float32]) -> None:
+        finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
+        for waiting, vector, is_finite in zip(inputs, vectors, finite, strict=True):
+            if is_finite:
+                self._deliver_one(waiting, vector)
+            else:
+                self._recompute(waiting)
+
+    def _deliver_one(self, waiting: WaitingInput, vector: NDArray[np.float32]) -> None:
+        self._failures_in_a_row = 0
+        if waiting.item.deliver(waiting.index, vector):
+            self._on_finished(waiting.item)
+
+    def _recompute(self, waiting: WaitingInput) -> None:
+        """A vector was not finite, or zero: once more in float32, then it is our fault."""
+        if waiting.item.error is not None:
+            self._settle(waiting.item)
+            return
+        try:
+            vector = self._encoder.recompute(waiting.ids, waiting.item.dim)
+        except Exception as error:  # noqa: BLE001 - reported as our fault
+            self._give_up(waiting, error)
+            return
+        if np.isfinite(vector).all():
+            self._deliver_one(waiting, vector)
+        else:
+            self._give_up(waiting, ArithmeticError("the model gives no finite vector for this input"))
+
+    def _isolate(self, inputs: list[WaitingInput], error: Exception) -> None:
+        """Halve a failed batch until what fails stands alone; what belongs to a failed request is left out."""
+        wanted = [waiting for waiting in inputs if waiting.item.error is None]
+        if len(wanted) < len(inputs):
+            for waiting in inputs:
+                if waiting.item.error is not None:
+                    self._settle(waiting.item)
+            self._try_again(wanted)
+        elif len(inputs) == 1:
+            self._give_up(inputs[0], error)
+        else:
+            log.warning("batch failed, halving it", inputs=len(inputs), error=repr(error))
+            middle = len(inputs) // 2
+            self._try_again(inputs[:middle])
+            self._try_again(inputs[middle:])
+
+    def _try_again(self, inputs: list[WaitingInput]) -> None:
+        """Compute part of a failed batch by itself."""
+        if not inputs:
+            return
+        try:
+            vectors = self._encoder.launch(*_arguments(inputs)).vectors()
+        except Exception as error:  # noqa: BLE001 - halved further
+            self._isolate(inputs, error)
+        else:
+            self._deliver(inputs, vectors)
+
+    def _give_up(self, waiting: WaitingInput, error: Exception) -> None:
+        item = waiting.item
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+            raise EncoderBrokenError(f"{self._failures_in_a_row} requests in a row failed in the encoder") from error
+        log.error(
+            "input failed in the encoder",
+            request_id=item.request.id if item.request else None,
+            index=waiting.index,
+            tokens=waiting.tokens,
+            error=repr(error),
+        )
+        if item.request is not None:
+            item.fail(
+                RequestError(
+                    ErrorCode.INTERNAL_ERROR,
+                    f"input[{waiting.index}] could not be computed: our fault, kept as a dead letter",
+                    param="input",
+                    index=waiting.index,
+                    request_id=item.request.id,
+                    metadata=item.request.metadata,
+                )
+            )
+        self._settle(item)
+
+    def _settle(self, item: RequestInFlight) -> None:
+        if item.settle():
+            self._on_finished(item)
+
+
+def _arguments(inputs: Sequence[WaitingInput]) -> tuple[list[Sequence[int]], list[int]]:
+    return [waiting.ids for waiting in inputs], [waiting.item.dim for waiting in inputs]

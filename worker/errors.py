@@ -1,0 +1,35 @@
+"""What can stop a worker.
+
+WorkerError
+├── ModelError          the model cannot be loaded as asked; exit 2
+├── MixedRevisionError  other workers of this model serve another revision; exit 2
+├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
+├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
+└── DrainError          stopping took too long; exit 1, what is not committed is answered again
+"""
+
+from __future__ import annotations
+
+
+class WorkerError(Exception):
+    """Base of what this package raises."""
+
+
+class ModelError(WorkerError):
+    """The model cannot be loaded as asked."""
+
+
+class MixedRevisionError(WorkerError):
+    """Live workers of the same model show another revision."""
+
+
+class EncoderBrokenError(WorkerError):
+    """Request after request fails in the encoder: the fault is ours, not theirs."""
+
+
+class DrainError(WorkerError):
+    """The broker did not take the last commits in time."""
+
+
+class PublishError(WorkerError):
+    """Responses cannot go where they must."""

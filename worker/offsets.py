@@ -1,0 +1,78 @@
+"""When a lane's progress is committed, and how long a departing partition is waited for.
+
+The watermark itself is `transport.offsets`. `acknowledged` may be called from any thread; everything that takes the
+consumer must be called on the thread that owns it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from transport.offsets import OffsetTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from schemas.topics import Lane
+    from transport.consumer import GroupConsumer
+    from transport.offsets import Submitted
+
+log = structlog.get_logger("worker")
+
+
+def commit_is_due(now: float, last_commit_at: float, every_seconds: float) -> bool:
+    """Whether it is time to commit again."""
+    return now - last_commit_at >= every_seconds
+
+
+class LaneOffsets:
+    """The watermark of one lane and the commits that follow it.
+
+    Args:
+        lane: Whose offsets.
+        commit_every_seconds: Time between commits.
+    """
+
+    def __init__(self, lane: Lane, commit_every_seconds: float) -> None:
+        self.tracker = OffsetTracker()
+        self._lane = lane
+        self._every_seconds = commit_every_seconds
+        self._last_commit_at = time.monotonic()
+        self._progress = threading.Condition()
+
+    def acknowledged(self, submitted: Submitted) -> None:
+        """The broker has everything this message led to."""
+        self.tracker.acknowledge(submitted)
+        with self._progress:
+            self._progress.notify_all()
+
+    def commit_if_due(self, consumer: GroupConsumer) -> None:
+        """Commit when it is time to and there is something to."""
+        now = time.monotonic()
+        if commit_is_due(now, self._last_commit_at, self._every_seconds):
+            self._last_commit_at = now
+            self.commit(consumer)
+
+    def commit(self, consumer: GroupConsumer, partitions: Iterable[int] | None = None) -> None:
+        """Commit the watermarks that have moved; a transient failure is made up for by the next commit."""
+        ahead = self.tracker.committable(partitions)
+        if not ahead:
+            return
+        if consumer.commit(ahead):
+            self.tracker.committed(ahead)
+        else:
+            log.warning("commit failed, trying again", lane=self._lane.value, partitions=len(ahead))
+
+    def wait_until_done(self, partitions: Iterable[int] | None, timeout_seconds: float) -> bool:
+        """Wait until nothing of these partitions is under way, or the time is up.
+
+        Returns:
+            Whether nothing is.
+        """
+        chosen = None if partitions is None else list(partitions)
+        with self._progress:
+            return self._progress.wait_for(lambda: self.tracker.pending_in(chosen) == 0, timeout_seconds)

@@ -1,0 +1,269 @@
+"""Wires the stages of one worker and lives its life: connect, load, serve, drain.
+
+The composition root of the worker: settings come in here and go down in groups.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from client.workers import WorkersView
+from schemas.topics import REPLIES, RESPONSES, Lane, TopicNames
+from transport.cluster import Cluster
+from transport.consumer import AssignmentListener, GroupConsumer
+from transport.known_topics import KnownTopics
+from transport.producer import DeliveringProducer
+from transport.topic_setup import check_topics
+
+from .beats import Beats, check_revisions
+from .bounds import InFlight
+from .destinations import Destinations
+from .encoder.loading import load_model
+from .encoder.stage import EncoderStage
+from .errors import DrainError
+from .intake import Intake
+from .offsets import LaneOffsets
+from .ordering import KeyOrder
+from .publisher import Publisher
+from .scheduler import Scheduler
+from .stages import StageFailure, start_stage
+from .tokenization import Tokenization
+
+if TYPE_CHECKING:
+    from .encoder.interface import LoadedModel
+    from .request import RequestInFlight
+    from .settings import WorkerSettings
+
+log = structlog.get_logger("worker")
+
+_BULK_LINGER_MS: Final = 20
+_JOIN_SECONDS: Final = 5.0
+_WATCH_SECONDS: Final = 0.1
+_BEATS_SETTLE_SECONDS: Final = 1.5
+"""Longer than a beat's interval, so that every live worker has been heard."""
+
+
+class Worker:
+    """One worker process: one model on one device.
+
+    Args:
+        settings: All of them.
+        stop: Set from outside to make the worker drain and end.
+    """
+
+    def __init__(self, settings: WorkerSettings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._topics = TopicNames(settings.topic_prefix, settings.model.slug)
+        self._failure = StageFailure()
+        self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    def run(self) -> None:
+        """Serve until stopped. Blocks.
+
+        Raises:
+            Exception: What a stage died of; nothing was committed beyond what was answered.
+        """
+        settings = self._settings
+        cluster = Cluster.connect(settings.kafka, self._stop)
+        if cluster is None:
+            return
+        check_topics(cluster, self._topics.all())
+        in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
+        producers = _producers(cluster, self._failure)
+        beats = Beats(
+            producers[Lane.INTERACTIVE],
+            self._topics.workers,
+            self.worker_id,
+            settings.model,
+            queued_tokens=lambda: sum(bound.tokens for bound in in_flight.values()),
+        )
+        beating = start_stage("beats", beats.run, self._failure)
+        try:
+            model = self._load(cluster)
+            if not self._stop.is_set():
+                self._serve(cluster, model, producers, in_flight, beats)
+        finally:
+            beats.stop()
+            beating.join(_JOIN_SECONDS)
+            for producer in producers.values():
+                producer.close(_JOIN_SECONDS)
+
+    def _load(self, cluster: Cluster) -> LoadedModel:
+        started_at = time.monotonic()
+        view = WorkersView(cluster, self._topics)
+        try:
+            model = load_model(self._settings.model)
+            until = max(time.monotonic(), started_at + _BEATS_SETTLE_SECONDS)
+            while (left := until - time.monotonic()) > 0 or view.refresh(0.0):
+                view.refresh(max(0.0, min(left, 0.2)))
+            if not self._settings.allow_mixed:
+                check_revisions(view, model.card, self.worker_id)
+        finally:
+            view.close()
+        card = model.card
+        log.info(
+            "model loaded",
+            model=card.name,
+            device=card.device,
+            dtype=card.dtype,
+            dim=card.dim,
+            max_tokens=card.max_tokens,
+            revision=card.revision,
+            seconds=round(time.monotonic() - started_at, 1),
+        )
+        return model
+
+    def _serve(
+        self,
+        cluster: Cluster,
+        model: LoadedModel,
+        producers: dict[Lane, DeliveringProducer],
+        in_flight: dict[Lane, InFlight],
+        beats: Beats,
+    ) -> None:
+        settings, card = self._settings, model.card
+        offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
+        order = KeyOrder()
+        limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
+        if cluster.profile.max_message_bytes is not None:
+            limit = min(limit, cluster.profile.max_message_bytes)
+
+        def is_current(item: RequestInFlight) -> bool:
+            return offsets[item.lane].tracker.is_current(item.submitted)
+
+        def close(item: RequestInFlight, acknowledged: bool) -> None:
+            in_flight[item.lane].release(item.reservation)
+            if acknowledged:
+                offsets[item.lane].acknowledged(item.submitted)
+
+        known_topics = KnownTopics(cluster)
+        # One a lane, so that nobody waits behind a flood of bulk responses.
+        publishers = {
+            lane: Publisher(
+                producers,
+                self._topics,
+                known_topics,
+                order,
+                worker_id=self.worker_id,
+                revision=card.revision,
+                max_response_bytes=limit,
+                is_current=is_current,
+                on_closed=close,
+            )
+            for lane in Lane
+        }
+
+        def publish(item: RequestInFlight) -> None:
+            publishers[item.lane].submit(item)
+
+        encoder = EncoderStage(
+            model.encoder,
+            Scheduler(
+                settings.batch.budget_tokens or card.budget_tokens,
+                settings.batch.max_inputs,
+                bulk_share=settings.batch.bulk_share,
+                interactive_bulk_seconds=settings.batch.interactive_bulk_seconds,
+            ),
+            is_current=is_current,
+            on_finished=publish,
+            clock_skew_seconds=settings.clock_skew_seconds,
+        )
+        tokenization = Tokenization(
+            model.tokenizer,
+            card.max_tokens,
+            in_flight,
+            on_tokenized=encoder.submit,
+            on_failed=publish,
+        )
+        destinations = Destinations(self._topics, settings.reply_topics, settings.flat_topics)
+        drain = threading.Event()
+        intakes = []
+        for lane in Lane:
+            intake = Intake(
+                lane,
+                card=card,
+                destinations=destinations,
+                offsets=offsets[lane],
+                in_flight=in_flight[lane],
+                order=order,
+                max_response_bytes=limit,
+                max_past_watermark=settings.bounds.messages_past_watermark,
+                gaps_are_losses=cluster.profile.gaps_are_losses,
+                revoke_timeout_seconds=settings.revoke_timeout_seconds,
+                clock_skew_seconds=settings.clock_skew_seconds,
+                on_accepted=tokenization.submit,
+                on_failed=publish,
+            )
+            intakes.append(self._start_intake(cluster, lane, intake, drain))
+        for lane, publisher in publishers.items():
+            start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
+        start_stage("encoder", encoder.run, self._failure)
+        start_stage("tokenization", tokenization.run, self._failure)
+        start_stage("tokenization-interactive", lambda: tokenization.run([Lane.INTERACTIVE]), self._failure)
+        beats.loaded(card)
+        log.info("ready", worker=self.worker_id, broker=cluster.settings.bootstrap)
+
+        self._wait()
+        log.info("draining", in_flight=sum(bound.requests for bound in in_flight.values()))
+        beats.draining()
+        drain.set()
+        until = time.monotonic() + settings.drain_timeout_seconds + _JOIN_SECONDS
+        while any(thread.is_alive() for thread in intakes) and self._failure.error is None:
+            if time.monotonic() > until:
+                # A commit waits without end for a broker that is gone; what is not committed is read again.
+                raise DrainError("the broker did not take the last commits in time: what it lacks is answered again")
+            intakes[0].join(_WATCH_SECONDS)
+        self._raise_failure()
+        tokenization.stop()
+        encoder.stop()
+        for publisher in publishers.values():
+            publisher.stop()
+
+    def _start_intake(self, cluster: Cluster, lane: Lane, intake: Intake, drain: threading.Event) -> threading.Thread:
+        settings = self._settings
+
+        def connect(listener: AssignmentListener) -> GroupConsumer:
+            return GroupConsumer(
+                cluster,
+                self._topics.requests_of(lane),
+                self._topics.group(lane),
+                listener,
+                prefetch_bytes=settings.bounds.prefetch_bytes,
+                patient=lane is Lane.BULK,
+            )
+
+        def run() -> None:
+            intake.run(connect, drain=drain, drain_timeout_seconds=settings.drain_timeout_seconds)
+
+        return start_stage(f"intake-{lane.value}", run, self._failure)
+
+    def _wait(self) -> None:
+        """Until a stop is asked for, or a stage dies."""
+        while not self._stop.is_set():
+            if self._failure.wake.wait(_WATCH_SECONDS):
+                self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure.error is not None:
+            log.error("stage died, stopping; nothing unanswered is committed", stage=self._failure.stage)
+            raise self._failure.error
+
+
+def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, DeliveringProducer]:
+    def failed(error: BaseException) -> None:
+        failure.report("delivery", error)
+
+    return {
+        Lane.INTERACTIVE: DeliveringProducer(cluster, "interactive", linger_ms=0, on_failure=failed),
+        Lane.BULK: DeliveringProducer(
+            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression="zstd", on_failure=failed
+        ),
+    }

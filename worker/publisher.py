@@ -1,0 +1,407 @@
+"""Publishes what every request ends in, and says when the broker has it.
+
+One thread. A request ends in a response, a tombstone, an error response, a dead letter, or the last two together;
+it is done when the broker has acknowledged each. Where a destination the caller chose cannot take an answer, the
+message becomes a dead letter; where the default destination or the dead-letter topic cannot, the worker stops.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import structlog
+
+from schemas import headers as names
+from schemas.codec import encode_error, encode_flat, encode_response
+from schemas.errors import ErrorCode, RequestError, UnanswerableError
+from transport.producer import DeliveryFailure, FailureKind
+
+from .dead_letters import dead_letter_headers
+from .destinations import Destination, Profile
+from .errors import PublishError
+from .outcomes import fate_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from schemas.headers import Header
+    from schemas.topics import Lane, TopicNames
+    from transport.known_topics import KnownTopics
+    from transport.producer import DeliveringProducer
+
+    from .ordering import KeyOrder
+    from .request import RequestInFlight
+
+log = structlog.get_logger("worker")
+
+_AGAIN_AFTER_SECONDS: Final = 0.1
+_HEADER_BYTES: Final = 1024
+"""Room for our own headers and the framing of a message, beside what the caller's headers take."""
+
+_DEAD_LETTER_SHORTEST: Final = 2
+"""First the original headers are left out of a dead letter that is too large, then the original bytes."""
+
+_CALLERS_FAULT: Final = {
+    FailureKind.UNKNOWN: ErrorCode.DESTINATION_UNKNOWN,
+    FailureKind.REFUSED: ErrorCode.DESTINATION_REFUSED,
+}
+
+
+class _Kind(Enum):
+    ANSWER = auto()
+    ERROR = auto()
+    DEAD_LETTER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """One message on its way to the broker."""
+
+    item: RequestInFlight
+    kind: _Kind
+    topic: str
+    must_exist: bool
+    shortened: int = 0
+    """How often something was left out of it because it was too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undelivered:
+    published: _Published
+    failure: DeliveryFailure
+
+
+_Entry: TypeAlias = "RequestInFlight | _Undelivered | None"
+
+
+class Publisher:
+    """The stage after the encoder.
+
+    Args:
+        producers: One a lane.
+        topics: Names of our topics.
+        known_topics: Tells whether a destination exists.
+        order: Order of the answers of one key.
+        worker_id: Named in dead letters.
+        revision: The model's, named in responses.
+        max_response_bytes: Largest message a destination takes, headers included.
+        is_current: Whether a request's partition is still ours.
+        on_closed: Gets every request once: True when the broker has all it led to, False when it was discarded.
+    """
+
+    def __init__(
+        self,
+        producers: Mapping[Lane, DeliveringProducer],
+        topics: TopicNames,
+        known_topics: KnownTopics,
+        order: KeyOrder,
+        *,
+        worker_id: str,
+        revision: str,
+        max_response_bytes: int,
+        is_current: Callable[[RequestInFlight], bool],
+        on_closed: Callable[[RequestInFlight, bool], None],
+    ) -> None:
+        self._producers = producers
+        self._topics = topics
+        self._known_topics = known_topics
+        self._order = order
+        self._worker_id = worker_id
+        self._revision = revision.encode()
+        self._max_response_bytes = max_response_bytes
+        self._is_current = is_current
+        self._on_closed = on_closed
+        self._queue: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
+        self._counting = threading.Lock()
+
+    def submit(self, item: RequestInFlight) -> None:
+        """Queue a request that is computed, failed or a tombstone; never blocks."""
+        self._queue.put(item)
+
+    def stop(self) -> None:
+        """Let `run` end once it has worked off what is queued."""
+        self._queue.put(None)
+
+    def run(self) -> None:
+        """Work until stopped.
+
+        Raises:
+            PublishError: The default destination or the dead-letter topic takes nothing, or librdkafka gave up.
+        """
+        while (entry := self._queue.get()) is not None:
+            if isinstance(entry, _Undelivered):
+                self._recover(entry)
+                continue
+            for item in self._order.finish(entry):
+                self._publish(item)
+
+    # --- what a request ends in -----------------------------------------------------------------------
+
+    def _publish(self, item: RequestInFlight) -> None:
+        if not self._is_current(item):
+            self._on_closed(item, False)
+            return
+        destination = item.destination
+        if destination is not None and not self._known_topics.has(destination.topic, destination.partition):
+            if _must_exist(destination):
+                raise PublishError(
+                    f"topic {destination.topic} is gone: create it with `kafka-embeddings topics create`"
+                )
+            item.error = UnanswerableError(
+                ErrorCode.DESTINATION_UNKNOWN,
+                f"no topic {destination.topic!r}"
+                if destination.partition is None
+                else f"topic {destination.topic!r} has no partition {destination.partition}",
+            )
+        if item.error is None and not item.is_tombstone:
+            value = self._encode(item)
+            if value is not None:
+                self._answer(item, value)
+                return
+        if item.error is None:
+            self._answer(item, None)
+        else:
+            self._fail(item, item.error)
+
+    def _encode(self, item: RequestInFlight) -> bytes | None:
+        """The response; None when it turns out that there can be none, which is then the request's error."""
+        request, destination = item.request, item.destination
+        if request is None or destination is None:
+            raise AssertionError("a request without error has a destination and was decoded")
+        try:
+            if destination.profile is Profile.FLAT:
+                value = encode_flat(
+                    request_id=request.id,
+                    model=request.model,
+                    vectors=item.vectors,
+                    encoding=request.encoding_format,
+                    metadata=request.metadata,
+                )
+            else:
+                value = encode_response(
+                    request_id=request.id,
+                    model=request.model,
+                    vectors=item.vectors,
+                    encoding=request.encoding_format,
+                    prompt_tokens=item.prompt_tokens,
+                    metadata=request.metadata,
+                )
+        except (ValueError, TypeError) as error:
+            log.error("response cannot be encoded", request_id=request.id, error=repr(error))
+            item.fail(self._error_of(item, ErrorCode.INTERNAL_ERROR, "the response could not be encoded: our fault"))
+            return None
+        room = self._max_response_bytes - _HEADER_BYTES - len(item.headers.correlation_id or b"")
+        if len(value) > room:
+            item.fail(self._too_large(item, len(value)))
+            return None
+        return value
+
+    def _answer(self, item: RequestInFlight, value: bytes | None) -> None:
+        """Publish a response, or the tombstone that answers one."""
+        destination = item.destination
+        if destination is None:
+            raise AssertionError("an answer has a destination")
+        key = item.request.id.encode() if item.request else item.message.key
+        item.unacknowledged = 1
+        self._produce(
+            _Published(item, _Kind.ANSWER, destination.topic, _must_exist(destination)),
+            destination.topic,
+            destination.partition,
+            key,
+            value,
+            self._response_headers(item, names.STATUS_OK),
+        )
+
+    def _fail(self, item: RequestInFlight, error: RequestError | UnanswerableError) -> None:
+        fate = fate_of(item.lane, error)
+        respond = fate.error_response and isinstance(error, RequestError) and error.request_id is not None
+        item.unacknowledged = int(respond) + int(fate.dead_letter or not respond)
+        if respond and isinstance(error, RequestError):
+            self._error_response(item, error)
+        if fate.dead_letter or not respond:
+            self._dead_letter(item, error)
+
+    def _error_response(self, item: RequestInFlight, error: RequestError, shortened: int = 0) -> None:
+        destination = self._error_destination(item)
+        if shortened:
+            error.metadata = None
+        self._produce(
+            _Published(item, _Kind.ERROR, destination.topic, _must_exist(destination), shortened),
+            destination.topic,
+            destination.partition,
+            (error.request_id or "").encode(),
+            encode_error(error),
+            self._response_headers(item, error.code.value),
+        )
+
+    def _error_destination(self, item: RequestInFlight) -> Destination:
+        """Errors go where the response would; those of flat destinations never among documents."""
+        destination = item.destination
+        if destination is None or destination.profile is Profile.FLAT:
+            return Destination(self._topics.errors, None, Profile.OPENAI, is_default=True)
+        return destination
+
+    def _dead_letter(
+        self, item: RequestInFlight, error: RequestError | UnanswerableError, shortened: int = 0
+    ) -> None:
+        topic = self._topics.dead_letters
+        message = item.message._replace(headers=()) if shortened else item.message
+        if shortened == _DEAD_LETTER_SHORTEST:
+            log.error("dead letter without the original bytes: too large, read them where it came from", topic=topic)
+            message = message._replace(value=b"")
+        log.warning(
+            "dead letter",
+            code=error.code.value,
+            reason=error.message,
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+        )
+        self._produce(
+            _Published(item, _Kind.DEAD_LETTER, topic, must_exist=True, shortened=shortened),
+            topic,
+            None,
+            message.key,
+            message.value,
+            dead_letter_headers(message, error, self._worker_id),
+        )
+
+    def _response_headers(self, item: RequestInFlight, status: str) -> list[Header]:
+        message, given = item.message, item.headers
+        headers: list[Header] = [
+            (names.STATUS, status.encode()),
+            (names.MODEL_REVISION, self._revision),
+            (names.SOURCE_TOPIC, message.topic.encode()),
+            (names.SOURCE_PARTITION, names.encode_number(message.partition)),
+            (names.SOURCE_OFFSET, names.encode_number(message.offset)),
+            (names.SOURCE_TIMESTAMP, names.encode_number(message.timestamp_ms)),
+        ]
+        if message.value is not None:
+            headers.append((names.CONTENT_TYPE, names.CONTENT_TYPE_JSON))
+        for name, value in (
+            (names.CORRELATION_ID, given.correlation_id),
+            (names.TRACEPARENT, given.traceparent),
+            (names.TRACESTATE, given.tracestate),
+        ):
+            if value is not None:
+                headers.append((name, value))
+        return headers
+
+    # --- delivery -------------------------------------------------------------------------------------
+
+    def _produce(
+        self,
+        published: _Published,
+        topic: str,
+        partition: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[Header],
+    ) -> None:
+        def delivered(failure: DeliveryFailure | None) -> None:
+            if failure is None:
+                self._acknowledged(published.item)
+            else:
+                self._queue.put(_Undelivered(published, failure))
+
+        self._producers[published.item.lane].produce(
+            topic, key=key, value=value, headers=headers, partition=partition, on_delivery=delivered
+        )
+
+    def _acknowledged(self, item: RequestInFlight) -> None:
+        with self._counting:
+            item.unacknowledged -= 1
+            done = item.unacknowledged == 0
+        if done:
+            self._on_closed(item, True)
+
+    def _recover(self, undelivered: _Undelivered) -> None:
+        """Do what the table of failures says about a message that is not on its topic."""
+        published, failure = undelivered.published, undelivered.failure
+        item, kind = published.item, failure.kind
+        log.warning("not delivered", topic=published.topic, what=published.kind.name.lower(), reason=failure.reason)
+        if kind is FailureKind.FATAL:
+            raise PublishError(f"librdkafka gave up on {published.topic}: {failure.reason}")
+        if not self._is_current(item):
+            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
+            self._acknowledged(item)
+        elif kind is FailureKind.TRANSIENT:
+            # librdkafka has waited and retried already; this only keeps a failure that comes at once from spinning.
+            time.sleep(_AGAIN_AFTER_SECONDS)
+            self._publish_again(published)
+        elif kind is FailureKind.TOO_LARGE:
+            self._shorten(published, failure)
+        elif published.must_exist:
+            raise PublishError(f"topic {published.topic} takes no messages: {failure.reason}")
+        else:
+            self._keep(published, _CALLERS_FAULT[kind], failure)
+
+    def _publish_again(self, published: _Published) -> None:
+        item, error = published.item, published.item.error
+        if published.kind is _Kind.DEAD_LETTER:
+            self._dead_letter(item, error or _unknown_error(), published.shortened)
+        elif published.kind is _Kind.ERROR and isinstance(error, RequestError):
+            self._error_response(item, error, published.shortened)
+        elif item.is_tombstone:
+            self._answer(item, None)
+        elif (value := self._encode(item)) is not None:
+            self._answer(item, value)
+        elif item.error is not None:
+            self._fail(item, item.error)
+
+    def _shorten(self, published: _Published, failure: DeliveryFailure) -> None:
+        """Too large: a response becomes an error, an error loses its metadata, a dead letter headers, then bytes."""
+        item, shortened = published.item, published.shortened
+        if published.kind is _Kind.DEAD_LETTER:
+            if shortened == _DEAD_LETTER_SHORTEST:
+                raise PublishError(f"topic {published.topic} takes no messages this small: {failure.reason}")
+            self._dead_letter(item, item.error or _unknown_error(), shortened + 1)
+        elif published.kind is _Kind.ANSWER and item.request is not None:
+            error = self._too_large(item, None)
+            item.fail(error)
+            self._fail(item, error)
+        elif published.kind is _Kind.ERROR and isinstance(item.error, RequestError) and not shortened:
+            self._error_response(item, item.error, shortened + 1)
+        else:
+            self._keep(published, ErrorCode.RESPONSE_TOO_LARGE, failure)
+
+    def _keep(self, published: _Published, code: ErrorCode, failure: DeliveryFailure) -> None:
+        """Nobody can be told: the message becomes a dead letter, unless it is one already."""
+        item, error = published.item, published.item.error
+        if published.kind is _Kind.ERROR and error is not None and fate_of(item.lane, error).dead_letter:
+            self._acknowledged(item)
+            return
+        item.error = UnanswerableError(code, f"topic {published.topic!r}: {failure.reason}")
+        self._dead_letter(item, item.error)
+
+    def _too_large(self, item: RequestInFlight, size_bytes: int | None) -> RequestError:
+        size = "" if size_bytes is None else f", {size_bytes} bytes where {self._max_response_bytes} are taken"
+        return self._error_of(
+            item,
+            ErrorCode.RESPONSE_TOO_LARGE,
+            f"the response is too large for its topic{size}: send fewer inputs or less metadata a request, "
+            "or ask for encoding_format base64",
+        )
+
+    def _error_of(self, item: RequestInFlight, code: ErrorCode, message: str) -> RequestError:
+        request = item.request
+        return RequestError(
+            code,
+            message,
+            request_id=request.id if request else None,
+            metadata=request.metadata if request else None,
+        )
+
+
+def _must_exist(destination: Destination) -> bool:
+    """Whether a destination that takes nothing is the operator's trouble, not the caller's."""
+    return destination.is_default and destination.partition is None
+
+
+def _unknown_error() -> UnanswerableError:
+    return UnanswerableError(ErrorCode.INTERNAL_ERROR, "could not be published")

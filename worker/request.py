@@ -1,0 +1,92 @@
+"""A request in flight: what is known of one message between intake and the acknowledgement of its answer.
+
+Made at intake, carried through every stage, closed by the publisher. Stages hand it on, never share it: only the
+encoder's thread fills in vectors, only one stage at a time holds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from schemas.requests import EmbeddingRequest, EncodingFormat
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from schemas.errors import RequestError, UnanswerableError
+    from schemas.headers import RequestHeaders
+    from schemas.topics import Lane
+    from transport.messages import Message
+    from transport.offsets import Submitted
+
+    from .bounds import Reservation
+    from .destinations import Destination
+
+
+@dataclass(slots=True, eq=False)
+class RequestInFlight:
+    """One message and what has become of it so far."""
+
+    lane: Lane
+    message: Message
+    submitted: Submitted
+    headers: RequestHeaders
+    destination: Destination | None
+    """Where the answer goes; None while unknown and for what has no answer."""
+    reservation: Reservation
+    request: EmbeddingRequest | None = None
+    """None for a tombstone and for what could not be decoded."""
+    prefix: str = ""
+    """Text put before each input, by its role."""
+    dim: int = 0
+    """Length of the vectors to return."""
+    error: RequestError | UnanswerableError | None = None
+    """The first thing that went wrong; inputs not yet computed are then left out."""
+    prompt_tokens: int = 0
+    remaining: int = 0
+    """Inputs not yet computed."""
+    unacknowledged: int = 0
+    """Messages published for this request that the broker has not confirmed."""
+    _vectors: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @property
+    def is_tombstone(self) -> bool:
+        return self.message.value is None
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Shape `(inputs, dim)`, unit rows, input order; complete once `remaining` is 0."""
+        if self._vectors is None:
+            count = len(self.request.inputs) if self.request else 0
+            self._vectors = np.empty((count, self.dim), dtype=np.float32)
+        return self._vectors
+
+    @property
+    def encoding(self) -> EncodingFormat:
+        return self.request.encoding_format if self.request else EncodingFormat.FLOAT
+
+    def deliver(self, index: int, vector: NDArray[np.float32]) -> bool:
+        """Take the vector of one input, shape `(>= dim,)`.
+
+        Returns:
+            Whether this was the last one.
+        """
+        self.vectors[index] = vector[: self.dim]
+        return self.settle()
+
+    def settle(self) -> bool:
+        """Count one input as dealt with, computed or given up.
+
+        Returns:
+            Whether this was the last one.
+        """
+        self.remaining -= 1
+        return self.remaining == 0
+
+    def fail(self, error: RequestError | UnanswerableError) -> None:
+        """Keep the first error."""
+        if self.error is None:
+            self.error = error

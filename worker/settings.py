@@ -1,0 +1,97 @@
+"""Everything a worker can be told; built once, passed down in groups."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.topics import SLUG_PATTERN
+from transport.settings import ProcessSettings
+
+_GROUP = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+
+
+class ModelSettings(BaseModel):
+    """Which model is served, and how it runs."""
+
+    model_config = _GROUP
+
+    name: str = DEFAULT_MODEL
+    """Name the model is served under."""
+    aliases: list[str] = []
+    """Other names it answers to."""
+    source: str = ""
+    """Directory or hub id of a sentence-transformers model; empty: the packaged all-MiniLM-L6-v2."""
+    slug: Annotated[str, Field(pattern=SLUG_PATTERN)] = ""
+    """Names the model's own request topics; empty for the default model."""
+    encoder: Literal["auto", "null"] = "auto"
+    """`null`: fixed vectors and no model, to measure the path itself."""
+    device: str = "auto"
+    """`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the first accelerator, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the weights; `auto`: bfloat16 where the device computes in it, float32 elsewhere."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Token limit of an input; none given: the model's own."""
+    query_prefix: str = ""
+    """Put before an input whose role is `query`."""
+    passage_prefix: str = ""
+    """Put before an input whose role is `passage`."""
+    asymmetric: bool = False
+    """Whether a request must name its role."""
+    dimensions: list[int] = []
+    """Lengths a request may ask for beside the native one (Matryoshka models)."""
+
+
+class BatchSettings(BaseModel):
+    """How inputs become batches."""
+
+    model_config = _GROUP
+
+    budget_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Padded tokens of one batch; none given: by device (CPU 2048, GPU 32768)."""
+    max_inputs: Annotated[int, Field(ge=1)] = 512
+    """Inputs of one batch at the most."""
+    bulk_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the device that bulk work keeps while interactive work waits."""
+    interactive_bulk_seconds: Annotated[float, Field(gt=0)] = 0.05
+    """Device time of a bulk batch while interactive traffic is about."""
+
+
+class BoundSettings(BaseModel):
+    """How much may be in flight, for each lane."""
+
+    model_config = _GROUP
+
+    tokens: Annotated[int, Field(ge=1)] = 262_144
+    """Tokens read and not yet answered."""
+    bytes: Annotated[int, Field(ge=1)] = 256 * 1024 * 1024
+    """Bytes read and reserved for responses, not yet answered."""
+    messages_past_watermark: Annotated[int, Field(ge=1)] = 10_000
+    """Messages of one partition read beyond its first unanswered one."""
+    prefetch_bytes: Annotated[int, Field(ge=65536)] = 16 * 1024 * 1024
+    """What the Kafka client reads ahead."""
+
+
+class WorkerSettings(ProcessSettings):
+    """Settings of `kafka-embeddings worker`."""
+
+    model: ModelSettings = ModelSettings()
+    batch: BatchSettings = BatchSettings()
+    bounds: BoundSettings = BoundSettings()
+    reply_topics: list[str] = Field(default=[])
+    """Topics a request may name as its destination, beside `<prefix>.responses` and `<prefix>.replies*`."""
+    flat_topics: list[str] = Field(default=[])
+    """Topics a request may name that get the `flat` profile; `<prefix>.responses` may be listed too."""
+    commit_every_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """Time between commits of what is answered."""
+    drain_timeout_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a stopping worker answers what it has read."""
+    revoke_timeout_seconds: Annotated[float, Field(ge=0)] = 3.0
+    """How long a partition that moves away is waited for, so that its answers are committed."""
+    clock_skew_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """How much later than its deadline a request counts as expired."""
+    allow_mixed: bool = False
+    """Join although live workers of this model show another revision."""

@@ -1,0 +1,130 @@
+"""Turns the texts of requests into tokens, off the intake's and the encoder's threads.
+
+Requests wait in two queues, one a lane; interactive ones are always taken first. A chunk of requests is tokenized
+in one call, which releases the GIL. The model's token limit is applied here: under `truncate: NONE` an input that is
+too long fails its whole request. What comes out is handed to the scheduler, or to the publisher when it failed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from schemas.topics import Lane
+
+from .contract import too_long
+from .scheduler import WaitingInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from schemas.requests import Truncate
+
+    from .bounds import InFlight
+    from .encoder.interface import Tokenizer, Tokens
+    from .request import RequestInFlight
+
+_CHUNK_REQUESTS: Final = 128
+_CHUNK_CHARACTERS: Final = 200_000
+
+
+class Tokenization:
+    """The stage between intake and scheduler.
+
+    Args:
+        tokenizer: The model's.
+        max_tokens: The model's limit for one input.
+        in_flight: Bounds of each lane, corrected once tokens are counted.
+        on_tokenized: Gets the inputs of requests that are fine.
+        on_failed: Gets requests that are not.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        in_flight: Mapping[Lane, InFlight],
+        *,
+        on_tokenized: Callable[[list[WaitingInput]], None],
+        on_failed: Callable[[RequestInFlight], None],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self._in_flight = in_flight
+        self._on_tokenized = on_tokenized
+        self._on_failed = on_failed
+        self._ready = threading.Condition()
+        self._waiting: dict[Lane, deque[RequestInFlight]] = {lane: deque() for lane in Lane}
+        self._stopped = False
+
+    def submit(self, items: list[RequestInFlight]) -> None:
+        """Queue requests; never blocks, since intake bounds what is in flight."""
+        with self._ready:
+            for item in items:
+                self._waiting[item.lane].append(item)
+            self._ready.notify_all()
+
+    def run(self, lanes: Sequence[Lane] = tuple(Lane)) -> None:
+        """Work until stopped; several threads may.
+
+        Args:
+            lanes: Whose requests this thread takes, first ones first; a thread that takes interactive ones only
+                keeps them from waiting behind long bulk texts.
+        """
+        while (chunk := self._take(lanes)) is not None:
+            self._tokenize(chunk)
+
+    def stop(self) -> None:
+        """Let the threads end after the chunk they are at."""
+        with self._ready:
+            self._stopped = True
+            self._ready.notify_all()
+
+    def _take(self, lanes: Sequence[Lane]) -> list[RequestInFlight] | None:
+        """Requests of one lane that make up a chunk; None when stopped. A long request is a chunk of its own."""
+        with self._ready:
+            while not self._stopped:
+                queue = next((self._waiting[lane] for lane in lanes if self._waiting[lane]), None)
+                if queue is None:
+                    self._ready.wait()
+                    continue
+                chunk = [queue.popleft()]
+                characters = _characters(chunk[0])
+                while queue and len(chunk) < _CHUNK_REQUESTS:
+                    characters += _characters(queue[0])
+                    if characters > _CHUNK_CHARACTERS:
+                        break
+                    chunk.append(queue.popleft())
+                return chunk
+            return None
+
+    def _tokenize(self, chunk: list[RequestInFlight]) -> None:
+        texts: list[str] = []
+        truncations: list[Truncate] = []
+        for item in chunk:
+            if item.request is not None:
+                texts.extend(item.prefix + text if item.prefix else text for text in item.request.inputs)
+                truncations.extend([item.request.truncate] * len(item.request.inputs))
+        tokenized = iter(self._tokenizer.tokenize(texts, truncations))
+        for item in chunk:
+            count = len(item.request.inputs) if item.request else 0
+            self._hand_on(item, [next(tokenized) for _ in range(count)])
+
+    def _hand_on(self, item: RequestInFlight, inputs: list[Tokens]) -> None:
+        for index, tokens in enumerate(inputs):
+            if len(tokens.ids) > self._max_tokens:
+                error = too_long(tokens.length_before, self._max_tokens, index)
+                if item.request is not None:
+                    error.request_id, error.metadata = item.request.id, item.request.metadata
+                item.fail(error)
+                self._on_failed(item)
+                return
+        item.prompt_tokens = sum(len(tokens.ids) for tokens in inputs)
+        item.remaining = len(inputs)
+        self._in_flight[item.lane].correct(item.reservation, tokens=item.prompt_tokens)
+        self._on_tokenized([WaitingInput(item, index, tokens.ids) for index, tokens in enumerate(inputs)])
+
+
+def _characters(item: RequestInFlight) -> int:
+    return len(item.message.value or b"")
