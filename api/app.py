@@ -1,0 +1,50 @@
+"""Puts the routes together. The composition root is `serving.py`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
+from schemas.errors import RequestError
+
+from .embeddings import embeddings_router
+from .errors import error_response, http_error
+from .health import health_router
+from .request_context import RequestContext
+from .served_models import models_router
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp
+
+    from client.request_reply import EmbeddingClient
+
+    from .settings import ApiSettings
+
+
+def create_app(client: EmbeddingClient, settings: ApiSettings) -> ASGIApp:
+    """The application over a client somebody else starts and stops."""
+    app = FastAPI(
+        title="kafka-embeddings",
+        version=version("kafka-embeddings"),
+        summary="Embeddings over HTTP, as OpenAI's and NVIDIA's clients ask for them.",
+    )
+    app.include_router(embeddings_router(client, settings))
+    app.include_router(models_router(client))
+    app.include_router(health_router(client))
+
+    @app.exception_handler(RequestError)
+    async def refused(_: Request, error: RequestError) -> Response:
+        return error_response(error)
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> Response:
+        response = error_response(http_error(error, request.method, request.url.path))
+        response.headers.update(error.headers or {})  # a 405 must name what is allowed
+        return response
+
+    return RequestContext(app)

@@ -1,0 +1,58 @@
+"""Errors as HTTP: one hybrid body that NVIDIA's and OpenAI's clients both read, status and type from one table.
+
+`detail` is always an object and `error.message` always set: clients raise on null or show "no body" otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from starlette.responses import Response
+
+from schemas.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from starlette.exceptions import HTTPException
+
+_VALIDATION_MESSAGE: Final = "Your request cannot be validated, it is incorrect."
+"""NIM's own words for a body against the schema."""
+
+_HTTP_CODES: Final = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
+
+
+def error_response(error: RequestError) -> Response:
+    """The response an error becomes."""
+    kind = error.kind
+    invalid = error.code is ErrorCode.INVALID_REQUEST
+    body: dict[str, Any] = {
+        "object": "error",
+        "message": _VALIDATION_MESSAGE if invalid else error.message,
+        "detail": _detail(error) if invalid else {},
+        "type": kind.type,
+        "error": error.body().model_dump(),
+    }
+    response = Response(orjson.dumps(body), status_code=kind.status, media_type="application/json")
+    if kind.retry_after_seconds is not None:
+        response.headers["retry-after"] = str(kind.retry_after_seconds)
+    return response
+
+
+def http_error(error: HTTPException, method: str, path: str) -> RequestError:
+    """What the framework refuses, in our terms."""
+    code = _HTTP_CODES.get(error.status_code, ErrorCode.INVALID_REQUEST)
+    messages = {
+        ErrorCode.NOT_FOUND: f"no {path} here: see /docs for what there is",
+        ErrorCode.METHOD_NOT_ALLOWED: f"{path} does not take {method}: see /docs for what it takes",
+    }
+    return RequestError(code, messages.get(code, str(error.detail)))
+
+
+def _detail(error: RequestError) -> dict[str, object]:
+    """The first violation, as an object."""
+    location: list[str | int] = ["body"]
+    if error.param is not None:
+        location.append(error.param)
+    if error.index is not None:
+        location.append(error.index)
+    return {"loc": location, "msg": error.message, "type": "value_error"}

@@ -1,0 +1,68 @@
+"""The outermost layer of every HTTP request: its id, and an answer even when we fail.
+
+Plain ASGI: every response carries `x-request-id`, and an exception nobody expected becomes a 500 without traceback.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from starlette.requests import ClientDisconnect
+
+from schemas.errors import ErrorCode, RequestError
+
+from .errors import error_response
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.get_logger("api")
+
+REQUEST_ID_HEADER: Final = "x-request-id"
+_GIVEN_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+class RequestContext:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.encode(), request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.debug("the caller went away", request_id=request_id)
+        except Exception as error:
+            log.exception("request failed", request_id=request_id, path=scope["path"], error=repr(error))
+            if started:
+                raise
+            answer = error_response(
+                RequestError(ErrorCode.INTERNAL_ERROR, f"internal error: report it with request id {request_id}")
+            )
+            await answer(scope, receive, send_with_id)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own id when it is printable and short, else a new one."""
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID_HEADER.encode() and _GIVEN_ID.fullmatch(value):
+            return str(value.decode("ascii"))
+    return uuid.uuid4().hex

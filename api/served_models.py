@@ -1,0 +1,47 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`, from the workers' beats."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+
+from schemas.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from client.request_reply import EmbeddingClient
+    from schemas.beats import Beat
+
+
+def models_router(client: EmbeddingClient) -> APIRouter:
+    """The routes, over one client."""
+    router = APIRouter(tags=["Models"])
+
+    @router.get("/v1/models", summary="List the served models")
+    async def list_models() -> dict[str, Any]:
+        """Every model with a live worker; the default model first."""
+        served = {beat.model: beat for beat in reversed(client.workers())}
+        models = sorted(served.values(), key=lambda beat: (beat.slug != "", beat.model))
+        return {"object": "list", "data": [_model(beat) for beat in models]}
+
+    @router.get("/v1/models/{model:path}", summary="One served model")
+    async def get_model(model: str) -> dict[str, Any]:
+        """A model by its name or an alias."""
+        for beat in client.workers():
+            if model in (beat.model, *beat.aliases):
+                return _model(beat)
+        raise RequestError(ErrorCode.MODEL_NOT_FOUND, f"The model '{model}' does not exist", param="model")
+
+    return router
+
+
+def _model(beat: Beat) -> dict[str, Any]:
+    # `root` equals `id`: NVIDIA's clients take the first entry where it does for the base model.
+    return {
+        "id": beat.model,
+        "object": "model",
+        "created": beat.started_at_ms // 1000,
+        "owned_by": beat.model.partition("/")[0] if "/" in beat.model else "kafka-embeddings",
+        "root": beat.model,
+        "parent": None,
+    }

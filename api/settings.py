@@ -1,0 +1,28 @@
+"""Everything the API can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from client.settings import ClientSettings
+from transport.settings import ProcessSettings
+
+
+class ApiSettings(ProcessSettings):
+    """Settings of `kafka-embeddings api`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0: any free one."""
+    client: ClientSettings = ClientSettings()
+    timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Time a request has, from its arrival to its reply; `x-request-timeout` can only lower it."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
+    """Largest request body."""
+    max_in_flight_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    """Request bodies under way; beyond it a request is refused at once with 503."""
+    drain_timeout_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long a stopping API answers what it has accepted."""
