@@ -1,0 +1,1 @@
+"""The `kafka-embeddings` command: up, worker, api, embed, topics."""

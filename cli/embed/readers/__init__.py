@@ -1,0 +1,1 @@
+"""One reader a format: rows in order, lazily, in bounded memory."""

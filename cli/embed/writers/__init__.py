@@ -1,0 +1,1 @@
+"""One writer a destination: JSONL file, JSONL on standard output, Parquet in parts."""

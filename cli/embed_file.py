@@ -1,0 +1,145 @@
+"""`kafka-embeddings embed`: wires the file side to a client, and to a stack of its own when no broker is given."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from schemas.requests import InputType, Truncate
+from transport.errors import SettingsError
+from transport.settings import ProcessSettings
+
+from .embed.command import EmbedSummary, embed_file
+from .embed.destination import check_destination
+from .embed.formats import InputFormat
+from .embed.options import EmbedOptions
+from .embed.progress import open_progress
+from .embed.readers.selection import open_reader
+from .log import configure_log
+from .up.stack import Stack, running_stack, served_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.codec import Vectors
+    from schemas.requests import EmbeddingBody
+
+
+def run_embed(
+    file: Path,
+    output: Path,
+    *,
+    format_name: str | None,
+    field: str,
+    id_field: str | None,
+    errors: Path | None,
+    resume: bool,
+    force: bool,
+    input_type: str | None,
+    truncate: str,
+    dimensions: int | None,
+    model: str | None,
+    model_flags: list[str],
+    kafka_flags: dict[str, Any],
+    config: Path | None,
+) -> None:
+    """Embed the file and say what came of it.
+
+    Raises:
+        EmbedError: One line that names the next move; what is done so far is kept for `--resume`.
+        SystemExit: 130 after Ctrl-C.
+    """
+    options = EmbedOptions(
+        input_path=file,
+        output_path=output,
+        model=served_name(model, config),
+        format=_choice(InputFormat, format_name, "--format"),
+        field=field,
+        id_field=id_field,
+        errors_path=errors,
+        resume=resume,
+        force=force,
+        input_type=_choice(InputType, input_type, "--input-type"),
+        truncate=_choice(Truncate, truncate, "--truncate") or Truncate.END,
+        dimensions=dimensions,
+    )
+    _refuse_at_once(options)
+    settings = ProcessSettings.build(kafka_flags, config, "embed")
+    configure_log("warning", "auto")
+    console = Console(stderr=True, highlight=False)
+    worker_flags = None if settings.kafka.is_given else [*model_flags, "--log-level", "warning"]
+    try:
+        summary = asyncio.run(_embed(options, settings, worker_flags, console))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        hint = "continue with --resume" if options.resumable else "nothing to resume from here"
+        sys.stderr.write(f"kafka-embeddings: interrupted: {hint}\n")
+        raise SystemExit(130) from None
+    _report(summary, options, console)
+
+
+def _refuse_at_once(options: EmbedOptions) -> None:
+    """Raise what the run would raise of its files, before anybody waits for a model to load. Changes nothing."""
+    open_reader(options)
+    check_destination(options)
+
+
+async def _embed(
+    options: EmbedOptions, settings: ProcessSettings, worker_flags: list[str] | None, console: Console
+) -> EmbedSummary:
+    loop = asyncio.get_running_loop()
+    running = running_stack(
+        settings,
+        own_broker=worker_flags is not None,
+        worker_flags=worker_flags,
+        api_flags=None,
+        say=lambda line: console.print(line, style="yellow"),
+    )
+    async with running as stack:
+        embedding = asyncio.ensure_future(
+            _embed_over(stack, options, own_stack=worker_flags is not None, console=console)
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, embedding.cancel)
+        return await stack.supervised(embedding)
+
+
+async def _embed_over(stack: Stack, options: EmbedOptions, *, own_stack: bool, console: Console) -> EmbedSummary:
+    waiting = (
+        "starting an embedded broker and a worker; loading the model takes about 15 seconds"
+        if own_stack
+        else f"waiting for a worker on {stack.kafka.bootstrap} (start one with `kafka-embeddings worker`)"
+    )
+    with console.status(waiting):
+        if not console.is_terminal:
+            console.print(waiting, soft_wrap=True)
+        worker = await stack.client.wait_for_worker(options.model)
+
+    async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
+        return await stack.client.embed(body, request_id=request_id, worker=worker)
+
+    return await embed_file(options, embed, open_progress(console))
+
+
+def _choice(kind: type[Any], given: str | None, flag: str) -> Any:
+    if given is None:
+        return None
+    try:
+        return kind(given)
+    except ValueError:
+        allowed = ", ".join(member.value for member in kind)
+        raise SettingsError(f"{flag} takes one of {allowed}, not {given!r}") from None
+
+
+def _report(summary: EmbedSummary, options: EmbedOptions, console: Console) -> None:
+    resumed = f", {summary.resumed:,} of them by an earlier run" if summary.resumed else ""
+    console.print(
+        f"{summary.embedded:,} embedded{resumed}, {summary.failed:,} failed, {summary.tokens:,} tokens, "
+        f"{summary.seconds:.1f} s: {options.output_path}",
+        soft_wrap=True,
+    )
+    if summary.failed:
+        console.print(f"rows that failed, each with its reason: {options.errors_file}", soft_wrap=True)

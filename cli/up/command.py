@@ -1,0 +1,124 @@
+"""The life of `up`: check the port, start everything, run the sample if asked, serve until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from api.serving import bind
+from api.settings import ApiSettings
+
+from ..embed.progress import open_progress
+from ..log import configure_log
+from ..sample.report import show_report
+from ..sample.run import run_sample
+from .banner import how_to_use, what_runs
+from .stack import Stack, running_stack, served_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.beats import Beat
+    from schemas.codec import Vectors
+    from schemas.requests import EmbeddingBody
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What `up` was asked to do."""
+
+    host: str | None
+    port: int | None
+    sample: bool
+    bootstrap: str | None
+    """None: an embedded broker of our own."""
+    name: str | None
+    """Name of the model, where the command line says one."""
+    model_flags: list[str]
+    shared_flags: list[str]
+    api_flags: dict[str, Any]
+    config: Path | None
+
+
+def run_up(options: UpOptions) -> int:
+    """Run until Ctrl-C. Blocks.
+
+    Returns:
+        Exit status: 0 after Ctrl-C or SIGTERM.
+
+    Raises:
+        SettingsError: The port is taken, or settings do not fit; nothing was started.
+        ChildKeepsDyingError: The worker or the API cannot stay alive.
+    """
+    settings = ApiSettings.build(options.api_flags, options.config, "api")
+    configure_log(settings.log_level, settings.log_format)
+    # Bound and let go: the API binds it again, but who starts `up` twice learns it before a model is loaded.
+    listening = bind(settings.host, settings.port)
+    port = listening.getsockname()[1]
+    listening.close()
+    console = Console(stderr=True, highlight=False)
+    asyncio.run(_up(options, settings, port, console))
+    return 0
+
+
+async def _up(options: UpOptions, settings: ApiSettings, port: int, console: Console) -> None:
+    loop = asyncio.get_running_loop()
+    running = running_stack(
+        settings,
+        own_broker=not settings.kafka.is_given,
+        worker_flags=[*options.model_flags, *options.shared_flags],
+        api_flags=["--host", settings.host, "--port", str(port), *options.shared_flags],
+        say=lambda line: console.print(line, style="yellow"),
+    )
+    async with running as stack:
+        serving = asyncio.ensure_future(_serve(options, settings, port, stack, console))
+        with contextlib.suppress(asyncio.CancelledError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, serving.cancel)
+            await stack.supervised(serving)
+        console.print("stopping")
+
+
+async def _serve(options: UpOptions, settings: ApiSettings, port: int, stack: Stack, console: Console) -> None:
+    model = served_name(options.name, options.config)
+    url = f"http://[{settings.host}]:{port}" if ":" in settings.host else f"http://{settings.host}:{port}"
+    with console.status("starting broker, worker and API; loading the model takes about 15 seconds"):
+        started_at = time.monotonic()
+        worker = await stack.client.wait_for_worker(model)
+        await _until_listening(settings.host, port)
+    for line in what_runs(stack, worker, url, time.monotonic() - started_at):
+        console.print(line, soft_wrap=True)
+    if options.sample:
+        await _sample(stack, worker, console)
+    for line in how_to_use(stack, worker, url):
+        console.print(line, soft_wrap=True, markup=False)
+    await asyncio.Event().wait()
+
+
+async def _sample(stack: Stack, worker: Beat, console: Console) -> None:
+    async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
+        return await stack.client.embed(body, request_id=request_id, worker=worker)
+
+    report = await run_sample(embed, open_progress(console), model=worker.model)
+    show_report(report, console)
+    if not report.is_complete:
+        console.print("the sample is not complete: see the counts above", style="red")
+    if stack.restarts:
+        console.print(f"restarts on the way: {stack.restarts}")
+
+
+async def _until_listening(host: str, port: int) -> None:
+    """Wait for the API's socket; for ever, since the supervisor ends it when the API cannot stay alive."""
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(host, port)
+            writer.close()
+            await writer.wait_closed()
+            return
+        await asyncio.sleep(0.05)
