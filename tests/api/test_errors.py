@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+from starlette.exceptions import HTTPException
+
+from api.errors import error_response, http_error
+from schemas.errors import ERRORS, ErrorCode, RequestError
+
+from .hybrid import check_error
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_every_code_becomes_the_hybrid_body_with_status_and_type_of_its_row(code: ErrorCode) -> None:
+    response = error_response(RequestError(code, "what is wrong", param="input", index=3))
+
+    body = orjson.loads(response.body)
+    kind = ERRORS[code]
+    assert response.status_code == kind.status
+    assert body["type"] == body["error"]["type"] == kind.type
+    assert body["error"] == {
+        "message": "what is wrong",
+        "type": kind.type,
+        "param": "input",
+        "code": code.value,
+        "index": 3,
+    }
+    assert isinstance(body["detail"], dict)
+    after = kind.retry_after_seconds
+    assert response.headers.get("retry-after") == (None if after is None else str(after))
+
+
+def test_only_a_violation_of_the_schema_gets_nims_words_and_a_detail() -> None:
+    invalid = orjson.loads(error_response(RequestError(ErrorCode.INVALID_REQUEST, "own words", param="user")).body)
+    too_long = orjson.loads(error_response(RequestError(ErrorCode.CONTEXT_LENGTH_EXCEEDED, "own words")).body)
+
+    assert invalid["message"] == "Your request cannot be validated, it is incorrect."
+    assert invalid["detail"] == {"loc": ["body", "user"], "msg": "own words", "type": "value_error"}
+    assert (too_long["message"], too_long["detail"]) == ("own words", {})
+
+
+def test_what_the_framework_refuses_keeps_its_status_where_the_table_has_it() -> None:
+    assert http_error(HTTPException(404), "GET", "/x").code is ErrorCode.NOT_FOUND
+    assert http_error(HTTPException(405), "PUT", "/x").code is ErrorCode.METHOD_NOT_ALLOWED
+    assert http_error(HTTPException(400, "odd"), "PUT", "/x").message == "odd"
+
+
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/embeddings", "/v1/embeddings/x", "/v1/health"])
+def test_an_unknown_path_is_named(http: httpx.Client, path: str) -> None:
+    error = check_error(http.get(path), ErrorCode.NOT_FOUND)
+
+    assert path in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", "/v1/embeddings", "POST"), ("POST", "/v1/models", "GET"), ("DELETE", "/v1/health/ready", "GET")],
+)
+def test_a_method_that_a_path_does_not_take_is_refused_and_the_right_one_named(
+    http: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    response = http.request(method, path)
+
+    error = check_error(response, ErrorCode.METHOD_NOT_ALLOWED)
+    assert method in error["message"]
+    assert response.headers["allow"] == allowed

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from schemas.topics import TopicNames
+from tests.stack.command import Command, run_command
+from tests.stack.stack import MODEL, http_client
+from tests.stack.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.slow
+
+_STOP_SECONDS = 5.0
+
+
+@contextmanager
+def _up(*flags: str, environment: dict[str, str] | None = None) -> Iterator[Command]:
+    """`up` on a free port; told to stop in the end, so that its children go too."""
+    with Command("up", "--encoder", "null", "--port", "0", *flags, environment=environment) as up:
+        yield up
+        if up.is_running:
+            up.signal(signal.SIGTERM)
+            up.wait()
+
+
+def _url(up: Command) -> str:
+    return up.wait_for(r"API +(http://[\d.]+:\d+)").group(1)
+
+
+def _ask(url: str, model: str = MODEL) -> httpx.Response:
+    with http_client(url) as http:
+        return http.post("/v1/embeddings", json={"model": model, "input": "a text"})
+
+
+def _worker_pid(up: Command) -> int:
+    """Of the worker that became ready last; its id is `host-pid-random`."""
+    return int(up.wait_for(r'"worker": "[^"]*-(\d+)-[0-9a-f]{8}"[^\n]*"ready"').group(1))
+
+
+def _is_answered(url: str) -> bool:
+    try:
+        return _ask(url).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_the_whole_life_of_up() -> None:
+    with _up("--log-level", "info") as up:
+        # Ready: it says how to use it, and what it says works.
+        url = _url(up)
+        up.wait_for("Ctrl-C stops everything")
+        assert re.search(r"ready after \d+ s", up.stderr)
+        assert re.search(rf"worker +{MODEL} on none in float32, 384 dimensions", up.stderr)
+        curl = shlex.split(re.search(r"^ +(curl .*)$", up.stderr, re.MULTILINE).group(1))  # type: ignore[union-attr]
+        name, value = curl[curl.index("-H") + 1].split(": ")
+        with http_client() as http:
+            answered = http.post(curl[1], content=curl[curl.index("-d") + 1], headers={name: value})
+        assert answered.status_code == 200, answered.text
+        assert curl[1].startswith(url)
+
+        # A second start on the same port: one line, and the first goes on.
+        port = str(httpx.URL(url).port)
+        status, second = run_command("up", "--encoder", "null", "--port", port)
+        assert status == 2, second.quote()
+        [line] = second.stderr.splitlines()
+        assert f":{port} " in line
+        assert "--port" in line
+
+        # A worker killed is started again, and requests are answered as before.
+        first_pid = _worker_pid(up)
+        os.kill(first_pid, signal.SIGKILL)
+        up.wait_for("the worker was killed by SIGKILL, starting it again")
+        wait_until(lambda: _worker_pid(up) != first_pid, "another worker")
+        wait_until(lambda: _is_answered(url), "an answer by the new worker", explain=up.quote)
+
+        # Ctrl-C: everything is gone in time.
+        began_at = time.monotonic()
+        up.signal(signal.SIGINT)
+        assert up.wait() == 0, up.quote()
+        assert time.monotonic() - began_at < _STOP_SECONDS, up.quote()
+        assert "Traceback" not in up.stderr
+        assert up.own_lines[-1] == "stopping"
+        with pytest.raises(httpx.ConnectError):
+            _ask(url)
+
+
+def test_the_sample_is_complete_although_its_worker_is_killed_in_the_middle() -> None:
+    with _up("--sample", "--log-level", "info") as up:
+        bootstrap = up.wait_for(r"embedded broker +(\S+)").group(1)
+        pid = _worker_pid(up)
+        wait_until(lambda: _published(bootstrap) > 500, "the sample to get going", explain=up.quote)
+
+        os.kill(pid, signal.SIGKILL)
+
+        summary = up.wait_for(
+            r"([\d,]+) docstrings sent, ([\d,]+) embeddings received, "
+            r"([\d,]+) errors.*, ([\d,]+) lost, ([\d,]+) duplicated",
+            within_seconds=90,
+        )
+        sent, received, *faults = (int(number.replace(",", "")) for number in summary.groups())
+        assert sent == received > 3000
+        assert faults == [0, 0, 0]
+        up.wait_for("restarts on the way: 1")
+        up.wait_for("Ctrl-C stops everything")
+        assert _is_answered(_url(up))
+
+
+def test_a_worker_that_cannot_start_takes_up_down_with_its_reason(tmp_path: Path) -> None:
+    with Command("up", "--port", "0", "--model", str(tmp_path / "nothing")) as up:
+        assert up.wait() == 1, up.quote()
+
+    assert up.own_lines[-2].startswith("kafka-embeddings: no model directory")
+    assert up.own_lines[-1].startswith("kafka-embeddings: the worker exited with status 2")
+
+
+def test_a_model_of_another_name_and_a_prefix_are_followed(tmp_path: Path) -> None:
+    model = tmp_path / "my-model"
+    model.mkdir()
+
+    with _up("--model", str(model), "--prefix", "other") as up:
+        answer = _ask(_url(up), "my-model")
+
+        assert answer.status_code == 200, answer.text
+
+
+def test_sigterm_while_it_starts_leaves_no_process() -> None:
+    with _up("--log-level", "info") as up:
+        up.wait_for("connected")
+        up.signal(signal.SIGTERM)
+
+        assert up.wait(15) == 0, up.quote()
+        assert "Traceback" not in up.stderr
+
+
+def test_killed_with_9_it_takes_its_children_along() -> None:
+    with _up("--log-level", "info") as up:
+        up.wait_for("connected")
+
+        up.kill()
+
+        up.wait_for_everyone(10)
+
+
+def _published(bootstrap: str) -> int:
+    """Messages on the request topic of the bulk lane."""
+    topic = TopicNames().requests
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "probe"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ends = [consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10) for number in partitions]
+    finally:
+        consumer.close()
+    return sum(high for _, high in ends)

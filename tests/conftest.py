@@ -1,0 +1,96 @@
+"""What all tests share: the Kafka they run against, and the order and counts that follow from it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from .kafka_broker import KafkaBroker, why_no_kafka
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytest_plugins = ["tests.stack.fixtures"]
+
+# --- a real Kafka -----------------------------------------------------------------------------------------
+
+_NEEDS_KAFKA = frozenset({"kafka_bootstrap", "kafka_broker", "kafka_runs_here"})
+_NO_KAFKA = "no Apache Kafka here: "
+_ANSWER_SECONDS = 10.0
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Iterator[str]:
+    """Address of a real Kafka shared by the whole run: KAFKA_BOOTSTRAP, or a broker started here."""
+    given = os.environ.get("KAFKA_BOOTSTRAP")
+    if given:
+        try:
+            AdminClient({"bootstrap.servers": given, "log_level": 0}).list_topics(timeout=_ANSWER_SECONDS)
+        except KafkaException as error:
+            pytest.fail(f"KAFKA_BOOTSTRAP={given} does not answer: {error}", pytrace=False)
+        yield given
+        return
+    _skip_or_fail_without_kafka()
+    with KafkaBroker() as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture(scope="session")
+def kafka_runs_here() -> None:
+    """For tests that start brokers of their own, whatever KAFKA_BOOTSTRAP says: Java and Maven are here."""
+    _skip_or_fail_without_kafka()
+
+
+@pytest.fixture
+def kafka_broker(kafka_runs_here: None) -> Iterator[KafkaBroker]:
+    """A broker of the test's own, which it may kill and restart."""
+    with KafkaBroker() as broker:
+        yield broker
+
+
+def _skip_or_fail_without_kafka() -> None:
+    reason = why_no_kafka()
+    if reason is None:
+        return
+    if os.environ.get("REQUIRE_KAFKA") == "1":
+        pytest.fail(f"REQUIRE_KAFKA=1, but {_NO_KAFKA}{reason}", pytrace=False)
+    pytest.skip(_NO_KAFKA + reason)
+
+
+# --- markers and order ------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for Kafka, before `-m` selects; then cheap tests first, Kafka's next, the model's last."""
+    for item in items:
+        if _NEEDS_KAFKA.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+    items.sort(key=_cost)
+
+
+def _cost(item: pytest.Item) -> int:
+    if item.get_closest_marker("model") is not None:
+        return 2
+    return 1 if item.get_closest_marker("kafka") is not None else 0
+
+
+# --- summary ----------------------------------------------------------------------------------------------
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped for want of Kafka, and why."""
+    reasons = [_reason(report) for report in terminalreporter.stats.get("skipped", [])]
+    lacking = [reason for reason in reasons if _NO_KAFKA in reason]
+    if lacking:
+        why = lacking[0].split(_NO_KAFKA, 1)[1]
+        line = f"{len(lacking)} tests skipped for want of Apache Kafka: {why} (REQUIRE_KAFKA=1 makes this a failure)"
+        terminalreporter.write_line(line, yellow=True)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

@@ -1,0 +1,1 @@
+"""Tests of what ships around the code: images, compose file, Makefile, pinned versions."""

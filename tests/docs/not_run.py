@@ -1,0 +1,130 @@
+"""The one table of code blocks that are not run, each with the reason and what is checked in place of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import yaml
+from rich.console import Console
+
+from cli.embed.progress import LineProgress
+from cli.sample.report import Neighbour, SampleReport, show_report
+from cli.up.banner import how_to_use, what_runs
+from cli.up.stack import Stack as UpStack
+from schemas.beats import Beat, WorkerState
+from schemas.topics import Lane, TopicNames
+from transport.settings import KafkaSettings
+
+from .pages import ROOT
+from .running import not_printed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _flags_exist(text: str) -> None:
+    """The command with `--help` behind its words succeeds only where each flag before it exists."""
+    words = shlex.split(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", *words[1:], "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert words[0] == "kafka-embeddings"
+    assert done.returncode == 0, done.stderr
+
+
+def _verb_exists(text: str) -> None:
+    done = subprocess.run([*text.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def _compose_serves_what_the_readme_says(_: str) -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["kafka"]["image"] == "apache/kafka:4.3.1"
+    assert services["kafka"]["ports"] == ["127.0.0.1:9094:9094"]
+    assert services["api"]["ports"] == ["127.0.0.1:8000:8000"]
+
+
+def _group_is_ours(text: str) -> None:
+    assert shlex.split(text)[-1] == TopicNames().group(Lane.BULK)
+
+
+def _layers_are_those_that_are_checked(text: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = (one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    assert re.split(r"\s+>\s+", text) == contract["layers"]
+
+
+def _up_says_this(text: str) -> None:
+    assert not_printed(text, _said_by_up()) == []
+
+
+def _said_by_up() -> str:
+    """What `up --sample` says, from what it is made of, since the model is needed to see it all."""
+    stack = UpStack(
+        KafkaSettings(bootstrap="127.0.0.1:42779"), cast("Any", None), TopicNames(), embedded=True, say=lambda _: None
+    )
+    beat = Beat(
+        worker_id="w", model="all-MiniLM-L6-v2", dim=384, device="cpu", dtype="float32", state=WorkerState.READY
+    )
+    console = Console(file=StringIO(), width=200)
+    for line in what_runs(stack, beat, "http://127.0.0.1:8000", 12):
+        console.print(line, soft_wrap=True, highlight=False)
+    progress = LineProgress(console.print)
+    progress.start("embedding the standard library's docstrings", 8604)
+    progress.advance(8604, 400_000)
+    progress.finish()
+    near = Neighbour(
+        "bz2.BZ2File.readlines", "Read a list of lines of uncompressed bytes from the file.\n\nMore.", 0.7
+    )
+    question = "how do I read a compressed file line by line"
+    show_report(SampleReport(8604, 8604, 0, 0, 0, {}, 400_000, 140.0, question, (near,)), console)
+    for line in how_to_use(stack, beat, "http://127.0.0.1:8000"):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+    return cast("StringIO", console.file).getvalue()
+
+
+class NotRun(NamedTuple):
+    """Why a block is not run, and what is checked in its place."""
+
+    reason: str
+    check: Callable[[str], None]
+
+
+ON_KAFKA: Final = "the embedded broker makes its topics itself; run on a real Kafka by a test of its own"
+UNTIL_STOPPED: Final = "runs until it is stopped; run on a real Kafka by a test of its own"
+
+NOT_RUN: Final[dict[str, NotRun]] = {
+    "make run": NotRun("installs, then serves until Ctrl-C", _verb_exists),
+    "make test": NotRun("would run these tests again", _verb_exists),
+    "docker compose up": NotRun("needs Docker", _compose_serves_what_the_readme_says),
+    "kafka-embeddings topics create --bootstrap 127.0.0.1:9092": NotRun(ON_KAFKA, _flags_exist),
+    "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --slug bge-m3": NotRun(ON_KAFKA, _flags_exist),
+    "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --replication 3": NotRun(
+        "needs three brokers", _flags_exist
+    ),
+    "kafka-embeddings worker --bootstrap 127.0.0.1:9092": NotRun(UNTIL_STOPPED, _flags_exist),
+    "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --slug bge-m3 --model ./models/bge-m3": NotRun(
+        "needs that model", _flags_exist
+    ),
+    "kafka-embeddings api --bootstrap 127.0.0.1:9092 --port 8000": NotRun(UNTIL_STOPPED, _flags_exist),
+    "kafka-consumer-groups.sh --bootstrap-server 127.0.0.1:9092 --describe --group embedding.bulk": NotRun(
+        "a tool of Kafka's own distribution", _group_is_ours
+    ),
+}
+"""Commands, by their text."""
+
+SHOWN_ELSEWHERE: Final[dict[str, Callable[[str], None]]] = {
+    "ready after": _up_says_this,
+    "cli  >  api": _layers_are_those_that_are_checked,
+}
+"""Blocks of plain text that no block before them prints, by their beginning."""

@@ -1,0 +1,49 @@
+"""`docs/operations.md` against the code it describes: log events, exit codes, probes, groups."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cli.failures import one_line
+from schemas.topics import Lane, TopicNames
+from transport.errors import FatalTransportError, SettingsError, TopicSetupError
+from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError
+
+from .pages import DOCS, ROOT
+
+_PAGE = (DOCS / "operations.md").read_text()
+_EVENTS = re.findall(r"^\| `([^`]+)` \| (error|warning) \|", _PAGE, re.MULTILINE)
+_SOURCES = "\n".join(
+    path.read_text() for folder in ("api", "client", "transport", "worker") for path in (ROOT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize(("event", "level"), _EVENTS)
+def test_a_log_event_of_the_page_is_one_that_is_logged_at_that_level(event: str, level: str) -> None:
+    assert re.search(rf'log\.{level}\(\s*"{re.escape(event)}', _SOURCES)
+
+
+def test_every_error_of_the_worker_is_on_the_page() -> None:
+    worker = "\n".join(path.read_text() for path in (ROOT / "worker").rglob("*.py"))
+    logged = set(re.findall(r'log\.error\(\s*"([^":]+)', worker))
+    # Two rare ones follow from others that the page has: an input at fault, and its dead letter.
+    covered = {"response cannot be encoded", "dead letter without the original bytes"}
+
+    assert {event for event in logged - covered if not any(event.startswith(known) for known, _ in _EVENTS)} == set()
+
+
+@pytest.mark.parametrize("error", [SettingsError, TopicSetupError, ModelError, MixedRevisionError])
+def test_settings_that_cannot_work_end_with_2(error: type[Exception]) -> None:
+    assert one_line(error("why"))[0] == 2
+
+
+@pytest.mark.parametrize("error", [FatalTransportError, EncoderBrokenError, PublishError, RuntimeError])
+def test_a_failure_on_the_way_ends_with_1(error: type[Exception]) -> None:
+    assert one_line(error("why"))[0] == 1
+
+
+def test_the_groups_have_the_names_of_the_page() -> None:
+    for lane in Lane:
+        assert f"`{TopicNames().group(lane)}`" in _PAGE

@@ -1,0 +1,1 @@
+"""The whole path, from a request message to what comes back, with real brokers and worker processes."""

@@ -1,0 +1,51 @@
+"""The broker's `server.properties`: one KRaft node on loopback, tuned so that groups settle within a test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.topics import MEBIBYTE, TOPICS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD_OVERHEAD_BYTES = MEBIBYTE
+"""Room for keys, headers and batch framing above the largest topic's limit."""
+
+
+def server_properties(port: int, controller_port: int, log_folder: Path) -> str:
+    """Text of `server.properties`. The controller's port may differ at each start on the same data."""
+    largest_message = max(topic.max_message_bytes for topic in TOPICS) + RECORD_OVERHEAD_BYTES
+    settings: dict[str, object] = {
+        "process.roles": "broker,controller",
+        "node.id": 1,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": log_folder,
+        "num.partitions": 4,
+        # A misspelt topic must fail here as it does on a well-kept cluster.
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": largest_message,
+        "replica.fetch.max.bytes": largest_message,
+        "offsets.topic.replication.factor": 1,
+        "offsets.topic.num.partitions": 1,
+        "transaction.state.log.replication.factor": 1,
+        "transaction.state.log.min.isr": 1,
+        "transaction.state.log.num.partitions": 1,
+        "share.coordinator.state.topic.replication.factor": 1,
+        "share.coordinator.state.topic.min.isr": 1,
+        # Groups: production defaults are a 3 s first join, 5 s heartbeats and 45 s sessions.
+        "group.initial.rebalance.delay.ms": 0,
+        "group.min.session.timeout.ms": 1000,
+        "group.consumer.min.heartbeat.interval.ms": 100,
+        "group.consumer.heartbeat.interval.ms": 200,
+        "group.consumer.min.session.timeout.ms": 1000,
+        "group.consumer.session.timeout.ms": 6000,
+        # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
+        "broker.heartbeat.interval.ms": 200,
+        "broker.session.timeout.ms": 1000,
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())

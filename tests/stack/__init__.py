@@ -1,0 +1,1 @@
+"""Real processes of ours over an embedded broker, for the tests that need them."""
