@@ -109,6 +109,8 @@ class DeliveringProducer:
         except KafkaException as error:
             raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
         self._closed = threading.Event()
+        self._counting = threading.Lock()
+        self._undelivered = 0  # not librdkafka's own count, which takes in events that are no messages
         self._thread = threading.Thread(target=self._serve, name=f"delivery-{client}", daemon=True)
         self._thread.start()
 
@@ -154,18 +156,22 @@ class DeliveringProducer:
             raise RuntimeError("the producer is closed")
 
         def delivered(error: KafkaError | None, _: confluent_kafka.Message) -> None:
+            with self._counting:
+                self._undelivered -= 1
             on_delivery(None if error is None else failure_of(error))
 
         try:
-            self._producer.produce(
-                topic,
-                value=value,
-                key=key,
-                # -1: the partitioner decides.
-                partition=-1 if partition is None else partition,
-                headers=list(headers),
-                on_delivery=delivered,
-            )
+            with self._counting:  # before its delivery can be counted
+                self._producer.produce(
+                    topic,
+                    value=value,
+                    key=key,
+                    # -1: the partitioner decides.
+                    partition=-1 if partition is None else partition,
+                    headers=list(headers),
+                    on_delivery=delivered,
+                )
+                self._undelivered += 1
         except BufferError:
             return False
         except ValueError as error:  # a topic's name that no C string can hold, for instance
@@ -180,7 +186,9 @@ class DeliveringProducer:
         Returns:
             Messages still on their way.
         """
-        return self._producer.flush(timeout_seconds)
+        self._producer.flush(timeout_seconds)
+        with self._counting:
+            return self._undelivered
 
     def close(self, timeout_seconds: float = 5.0) -> int:
         """Flush, then stop. Messages still undelivered are dropped, their callbacks not called.
