@@ -19,6 +19,7 @@ pytest_plugins = ["tests.stack.fixtures"]
 # --- a real Kafka -----------------------------------------------------------------------------------------
 
 _NEEDS_KAFKA = frozenset({"kafka_bootstrap", "kafka_broker", "kafka_runs_here"})
+_STARTS_PROCESSES = frozenset({"null_stack", "model_stack", "new_stack", "service"})
 _NO_KAFKA = "no Apache Kafka here: "
 _ANSWER_SECONDS = 10.0
 
@@ -66,10 +67,13 @@ def _skip_or_fail_without_kafka() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for Kafka, before `-m` selects; then cheap tests first, Kafka's next, the model's last."""
+    """Mark what asks for Kafka or for processes, before `-m` selects; then cheap tests first, the model's last."""
     for item in items:
-        if _NEEDS_KAFKA.intersection(getattr(item, "fixturenames", ())):
+        fixtures = getattr(item, "fixturenames", ())
+        if _NEEDS_KAFKA.intersection(fixtures):
             item.add_marker(pytest.mark.kafka)
+        if _STARTS_PROCESSES.intersection(fixtures):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=_cost)
 
 

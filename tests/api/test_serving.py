@@ -57,6 +57,7 @@ def test_a_taken_port_ends_the_command_in_one_line_with_status_2(taken_port: int
     assert "--port" in line
 
 
+@pytest.mark.slow
 def test_sigterm_ends_an_api_that_waits_for_its_broker_with_status_0() -> None:
     with Api("api", "--bootstrap", "127.0.0.1:1", "--port", "0") as api:
         assert api.url
@@ -66,6 +67,7 @@ def test_sigterm_ends_an_api_that_waits_for_its_broker_with_status_0() -> None:
         assert "Traceback" not in api.stderr
 
 
+@pytest.mark.slow
 def test_a_stop_between_its_first_breath_and_its_first_request_is_heard() -> None:
     # The moment is chosen by the API itself: just before its server begins to serve.
     script = f"""

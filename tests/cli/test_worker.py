@@ -41,6 +41,7 @@ def test_a_missing_broker_is_told_at_once_and_found_when_it_comes(late_broker: F
         assert process.wait() == 0, process.quote()
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_broker_stops_when_told_to() -> None:
     with Command("worker", "--bootstrap", "127.0.0.1:1", "--encoder", "null") as worker:
         worker.wait_for("no Kafka broker answers")
@@ -75,6 +76,7 @@ def test_a_model_directory_that_is_not_there_ends_it_in_one_line(null_stack: Sta
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["no.such.option=1", "fetch.no.such=1", "message.send.max.retries=many"])
 def test_an_option_that_librdkafka_does_not_know_ends_it_in_one_line_without_a_secret(
     null_stack: Stack, option: str

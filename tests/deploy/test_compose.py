@@ -24,6 +24,7 @@ def _help_exit_code(words: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=60).returncode
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [*_COMMANDS, only("worker", "CMD").words, only("api", "CMD").words], ids=" ".join)
 def test_every_command_a_container_runs_exists_with_its_flags(words: list[str]) -> None:
     assert _help_exit_code(words) == 0

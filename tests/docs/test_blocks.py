@@ -60,6 +60,7 @@ def stack() -> Iterator[Stack]:
         yield running.start("--encoder", "null")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(map(_is_run, blocks(page)))], ids=lambda page: str(page.relative_to(ROOT))
 )

@@ -65,6 +65,7 @@ def test_kcat_alone_publishes_a_request_and_reads_its_response(service: Service)
     assert re.match(r'(kcat-\d+-\d+) {"id":"\1","object":"list","data":\[{', run.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

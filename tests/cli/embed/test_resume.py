@@ -140,6 +140,7 @@ def kill_points(output: Path, source: Path) -> Iterator[None]:
                 path.unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
 def test_killed_at_any_touch_of_the_disk_it_resumes_to_the_same_output(
     tmp_path: Path, expected: dict[str, tuple[object, bytes]], name: str
@@ -300,6 +301,7 @@ asyncio.run(embed_file(given, Slow(refuse="BAD"), SilentProgress()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
 def test_killed_with_signal_9_it_resumes_to_the_same_output(
     tmp_path: Path, expected: dict[str, tuple[object, bytes]], name: str

@@ -18,6 +18,7 @@ def corpus() -> list[Docstring]:
     return list(docstrings(standard_library()))
 
 
+@pytest.mark.slow
 def test_this_python_has_thousands_of_docstrings_with_unique_names(corpus: list[Docstring]) -> None:
     assert len(corpus) > 6000
     assert len({docstring.name for docstring in corpus}) == len(corpus)
@@ -28,10 +29,12 @@ def test_this_python_has_thousands_of_docstrings_with_unique_names(corpus: list[
     assert not any(name.startswith(("test.", "site")) and ".tests." in name for name in by_name)
 
 
+@pytest.mark.slow
 def test_the_order_is_the_same_each_time_and_reading_is_lazy(corpus: list[Docstring]) -> None:
     assert list(islice(docstrings(standard_library()), 200)) == corpus[:200]
 
 
+@pytest.mark.slow
 def test_no_docstring_of_a_module_is_missed(corpus: list[Docstring]) -> None:
     for module in ("tarfile", "typing", "inspect"):
         with warnings.catch_warnings():

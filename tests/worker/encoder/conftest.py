@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
     from worker.encoder.interface import LoadedModel
 
+_ALL_MODEL = {"test_padded.py", "test_loading.py"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what `-m "not model"` leaves out whole: sentence-transformers takes five seconds."""
+    markers: str = config.getoption("markexpr")
+    return True if "not model" in markers and collection_path.name in _ALL_MODEL else None
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
