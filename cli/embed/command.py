@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .embedder import Embed
+    from .grouping import Group
+    from .isolation import GroupResult
     from .options import EmbedOptions
     from .output import Output
     from .progress import Progress
@@ -88,12 +90,20 @@ async def embed_file(
 
 async def _run(options: EmbedOptions, reader: Reader, embed: Embed, output: Output, progress: Progress) -> None:
     feed = Feed(group_rows(reader.rows(output.position.row)), _GROUPS_AHEAD)
+    isolation = Isolation(embed, options)
     noted = 0
+
+    async def embed_group(group: Group) -> GroupResult:
+        result = await isolation.embed_group(group)
+        # Told here: what is written waits for the groups before it, which may come last.
+        progress.advance(len(result.outcomes), result.tokens)
+        return result
+
     try:
-        async with aclosing(in_order(feed, Isolation(embed, options).embed_group, Window())) as results:
+        async with aclosing(in_order(feed, embed_group, Window())) as results:
             async for result in results:
                 failed = output.take(result)
-                progress.advance(len(result.outcomes), result.tokens, len(failed))
+                progress.advance(0, 0, len(failed))
                 for bad in failed[: max(0, _NOTED_ROWS - noted)]:
                     progress.note(_note(bad))
                 if noted < _NOTED_ROWS <= noted + len(failed):

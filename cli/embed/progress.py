@@ -27,7 +27,7 @@ class Progress(Protocol):
         """The total has become known."""
 
     def advance(self, texts: int, tokens: int, failed: int = 0) -> None:
-        """This many more texts are done, `failed` of them with an error."""
+        """This many more texts are done; `failed` of these or of earlier ones ended in an error."""
 
     def note(self, line: str) -> None:
         """Show a line of its own."""

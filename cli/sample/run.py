@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -127,7 +126,11 @@ class _Asking:
 async def _embed_all(asking: _Asking, root: Path, books: _Books, progress: Progress) -> None:
     room = asyncio.Semaphore(MAX_TASKS)
     loop = asyncio.get_running_loop()
-    feed = Feed(_counted(docstrings(root), partial(loop.call_soon_threadsafe, progress.set_total)), _AHEAD)
+
+    def tell(total: int) -> None:
+        loop.call_soon_threadsafe(progress.set_total, total)
+
+    feed = Feed(_counted(docstrings(root), tell), _AHEAD)
 
     async def ask(sent: Docstring) -> None:
         try:

@@ -17,7 +17,7 @@ from cli.embed.errors import EmbedderError, EmbedError, InputError, OutputError,
 from cli.embed.formats import STANDARD, InputFormat
 from schemas.codec import Vectors
 from schemas.errors import ErrorCode, RequestError
-from schemas.requests import InputType, Truncate
+from schemas.requests import EmbeddingBody, InputType, Truncate
 
 from .fakes import DIM, FakeEmbed, SilentProgress, options, run, vector_of
 
@@ -92,6 +92,26 @@ def test_bad_lines_are_reported_with_their_numbers_and_the_rest_goes_on(tmp_path
     assert [note.split(":")[0] for note in progress.notes] == ["row 2", "row 4", "row 5", "row 6"]
     assert (summary.embedded, summary.failed, progress.done, progress.failed) == (2, 4, 6, 4)
     assert (progress.total, progress.finished) == (6, True)
+
+
+def test_progress_tells_what_is_answered_though_a_row_before_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("".join(f"text {n}\n" for n in range(96)))
+    others_told = asyncio.Event()
+
+    class Watched(SilentProgress):
+        def advance(self, texts: int, tokens: int, failed: int = 0) -> None:
+            super().advance(texts, tokens, failed)
+            if self.done == 64:
+                others_told.set()
+
+    async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
+        if "text 0" in body.inputs:
+            await asyncio.wait_for(others_told.wait(), 10)
+        return await FakeEmbed()(body, request_id)
+
+    progress = Watched()
+    asyncio.run(embed_file(options(tmp_path / "in.txt", tmp_path / "out.jsonl"), embed, progress))
+    assert (progress.done, len(read_jsonl(tmp_path / "out.jsonl"))) == (96, 96)
 
 
 def test_only_the_first_bad_rows_are_shown_one_by_one(tmp_path: Path) -> None:

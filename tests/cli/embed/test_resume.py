@@ -29,6 +29,9 @@ from .fakes import FakeEmbed, SilentProgress, options, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cli.embed.isolation import GroupResult
+    from cli.embed.rows import BadRow
+
 ROWS = 300
 
 
@@ -260,27 +263,28 @@ def test_a_missing_part_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
 def test_a_cancelled_run_keeps_what_was_done(
-    tmp_path: Path, expected: dict[str, tuple[object, bytes]], name: str
+    tmp_path: Path, expected: dict[str, tuple[object, bytes]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = source_of(tmp_path), tmp_path / name
+    reached = asyncio.Event()
+    take = Output.take
 
-    class Midway(SilentProgress):
-        reached = asyncio.Event()
-
-        def advance(self, texts: int, tokens: int, failed: int = 0) -> None:
-            super().advance(texts, tokens, failed)
-            if self.done >= 100:
-                self.reached.set()
+    def take_and_tell(self: Output, result: GroupResult) -> list[BadRow]:
+        failed = take(self, result)
+        if self.position.row >= 100:
+            reached.set()
+        return failed
 
     async def cancel_midway() -> None:
-        progress = Midway()
-        running = asyncio.create_task(embed_file(options(source, output), FakeEmbed(refuse="BAD"), progress))
-        await progress.reached.wait()
+        running = asyncio.create_task(embed_file(options(source, output), FakeEmbed(refuse="BAD"), SilentProgress()))
+        await reached.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
 
-    asyncio.run(cancel_midway())
+    with monkeypatch.context() as patched:
+        patched.setattr(Output, "take", take_and_tell)
+        asyncio.run(cancel_midway())
     assert run(options(source, output, resume=True), FakeEmbed(refuse="BAD")).resumed >= 100
     assert outcome(output) == expected[name]
 
