@@ -16,6 +16,7 @@ from schemas.requests import EmbeddingBody
 from schemas.responses import EmbeddingList
 
 from .admission import Admission
+from .authentication import KeyRing, bearer_key
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
@@ -28,6 +29,7 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
     """The route, over one client."""
     router = APIRouter()
     admission = Admission(settings.max_in_flight_bytes)
+    keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
 
     @router.post(
         "/v1/embeddings",
@@ -39,6 +41,8 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
     )
     async def create_embedding(request: Request) -> Response:
         """Vectors of one text or a list of texts, in input order."""
+        if keys is not None:
+            bearer_key(keys, request.headers.get("authorization"))
         raw = await _read_body(request, settings.max_body_bytes)
         body = decode_body(raw)
         worker = client.worker_of(body.model)

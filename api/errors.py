@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _VALIDATION_MESSAGE: Final = "Your request cannot be validated, it is incorrect."
 """NIM's own words for a body against the schema."""
 
+_HEADERS: Final = {ErrorCode.INVALID_API_KEY: {"www-authenticate": "Bearer"}}
+"""Headers that belong to a code, beside `retry-after`."""
+
 _HTTP_CODES: Final = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
 
 
@@ -35,6 +38,7 @@ def error_response(error: RequestError) -> Response:
     response = Response(orjson.dumps(body), status_code=kind.status, media_type="application/json")
     if kind.retry_after_seconds is not None:
         response.headers["retry-after"] = str(kind.retry_after_seconds)
+    response.headers.update(_HEADERS.get(error.code, {}))
     return response
 
 

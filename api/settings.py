@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Annotated
 
 from pydantic import Field
@@ -17,6 +18,8 @@ class ApiSettings(ProcessSettings):
     """Address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0: any free one."""
+    auth_file: Path | None = None
+    """File of keys, made by `kafka-embeddings keys new`; with it, `POST /v1/embeddings` asks for one of them."""
     client: ClientSettings = ClientSettings()
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time a request has, from its arrival to its reply; `x-request-timeout` can only lower it."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .keys import keys_app
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create the topics.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
+app.add_typer(keys_app, name="keys")
 
 # Every flag's default is None, "not given", so that environment and file can speak; --help names the real ones.
 Bootstrap = Annotated[
@@ -181,6 +184,7 @@ def api(
     bootstrap: Bootstrap = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
+    auth: Annotated[Path | None, typer.Option(metavar="FILE", help="Ask for a key of this file, see `keys`.")] = None,
     kafka: KafkaOption = None,
     prefix: Prefix = None,
     config: Config = None,
@@ -189,7 +193,8 @@ def api(
     """Offer the same synchronously, as POST /v1/embeddings."""
     from .api import run_api
 
-    run_api(_api_flags(bootstrap, kafka, prefix, log_level, host=host, port=port), config)
+    flags = _api_flags(bootstrap, kafka, prefix, log_level, host=host, port=port)
+    run_api({**flags, "auth_file": auth}, config)
 
 
 @app.command()

@@ -27,7 +27,7 @@ FLAGS = {
         "--allow-mixed",
         "--log-level",
     ],
-    "api": [*KAFKA, "--host", "--port", "--log-level"],
+    "api": [*KAFKA, "--host", "--port", "--auth", "--log-level"],
     "embed": [
         *KAFKA,
         *MODEL,
@@ -43,6 +43,9 @@ FLAGS = {
         "--dimensions",
     ],
     "topics create": [*KAFKA, "--replication", "--slug"],
+    "keys new": ["--auth", "--requests-per-minute", "--tokens-per-minute"],
+    "keys list": ["--auth"],
+    "keys revoke": ["--auth"],
 }
 
 _NOT_FOR_HELP = (
@@ -63,7 +66,7 @@ def test_the_bare_command_shows_every_command() -> None:
 
     assert status == 0
     assert bare.stdout + bare.stderr == helped.stdout
-    for name in ("up", "worker", "api", "embed", "topics"):
+    for name in ("up", "worker", "api", "embed", "topics", "keys"):
         assert re.search(rf"^  {name} ", helped.stdout, re.MULTILINE), helped.stdout
 
 

@@ -1,0 +1,105 @@
+"""The application in this process: over real HTTP, with a client that answers by itself in place of Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import uvicorn
+
+from api.app import create_app
+from api.serving import bind
+from api.settings import ApiSettings
+from client.request_reply import EmbeddingClient
+from client.settings import ClientSettings
+from schemas.beats import Beat, WorkerState
+from schemas.codec import Vectors
+from schemas.topics import Lane, TopicNames
+from tests.stack.stack import MODEL, http_client
+from transport.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from starlette.types import ASGIApp
+
+DIM = 4
+TOKENS_AN_INPUT = 3
+
+
+class StandInClient(EmbeddingClient):
+    """Answers every request with unit vectors and `TOKENS_AN_INPUT` tokens an input; or holds it, or fails."""
+
+    def __init__(self) -> None:
+        super().__init__(KafkaSettings(), TopicNames(), Lane.INTERACTIVE, ClientSettings())
+        self.beats = [beat()]
+        self.failure: Exception | None = None
+        self.tokens_an_input = TOKENS_AN_INPUT
+        self.asked = threading.Semaphore(0)
+        """Released by every request that got as far as this."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._answers = asyncio.Event()
+        self._answers.set()
+
+    def workers(self) -> list[Beat]:
+        return self.beats
+
+    async def embed(self, body: Any, **_: Any) -> Vectors:
+        self._loop = asyncio.get_running_loop()
+        self.asked.release()
+        await self._answers.wait()
+        if self.failure is not None:
+            raise self.failure
+        vectors = np.zeros((len(body.inputs), DIM), np.float32)
+        vectors[:, 0] = 1
+        return Vectors(vectors, self.tokens_an_input * len(body.inputs))
+
+    def hold(self) -> None:
+        """Answer nothing until `let_go`; between requests."""
+        self._answers.clear()
+
+    def let_go(self) -> None:
+        """Answer what is held, and everything after it."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._answers.set)
+        else:
+            self._answers.set()
+
+
+def beat(model: str = MODEL, **fields: Any) -> Beat:
+    """A ready worker's beat."""
+    known = {"state": WorkerState.READY, "dim": DIM, "max_tokens": 256, "started_at_ms": 1_700_000_000_000}
+    return Beat(worker_id=f"stand-in-{model}", model=model, **(known | fields))
+
+
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[httpx.Client]:
+    """A client of an application served on a free port by a thread."""
+    listening = bind("127.0.0.1", 0)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        with http_client(f"http://127.0.0.1:{listening.getsockname()[1]}") as http:
+            yield http
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def api_over(client: EmbeddingClient, **settings: Any) -> Iterator[httpx.Client]:
+    """A client of an API over a stand-in."""
+    with serving(create_app(client, ApiSettings(**settings))) as http:
+        yield http
+
+
+def ask(http: httpx.Client, *, key: str | None = None, **fields: Any) -> httpx.Response:
+    """Ask for the vector of a text."""
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
+    return http.post("/v1/embeddings", json={"model": MODEL, "input": "a text", **fields}, headers=headers)
