@@ -17,6 +17,8 @@ from schemas.responses import EmbeddingList
 
 from .admission import Admission
 from .authentication import KeyRing, bearer_key
+from .rate_limits import RateLimits, storage_at
+from .token_estimate import tokens_of_inputs
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
@@ -30,6 +32,7 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
     router = APIRouter()
     admission = Admission(settings.max_in_flight_bytes)
     keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
+    limits = RateLimits(storage_at(settings.rate_limit_storage))
 
     @router.post(
         "/v1/embeddings",
@@ -41,11 +44,13 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
     )
     async def create_embedding(request: Request) -> Response:
         """Vectors of one text or a list of texts, in input order."""
-        if keys is not None:
-            bearer_key(keys, request.headers.get("authorization"))
+        key = None if keys is None else bearer_key(keys, request.headers.get("authorization"))
+        charge = limits.charge(key, request.state.headers)
+        await charge.take_request()
         raw = await _read_body(request, settings.max_body_bytes)
         body = decode_body(raw)
         worker = client.worker_of(body.model)
+        await charge.take_tokens(tokens_of_inputs(body.inputs))
         with admission.admit(len(raw)):
             asked = client.embed(
                 body,
@@ -54,7 +59,13 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
                 timeout_seconds=_timeout_seconds(request, settings.timeout_seconds),
                 headers=_trace_headers(request),
             )
-            vectors = await _unless_disconnected(request, asked)
+            try:
+                vectors = await _unless_disconnected(request, asked)
+            except RequestError as error:
+                if error.kind.ours:
+                    await charge.settle(0)
+                raise
+        await charge.settle(vectors.prompt_tokens)
         content = encode_list(
             model=body.model,
             vectors=vectors.vectors,

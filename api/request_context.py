@@ -1,6 +1,7 @@
 """The outermost layer of every HTTP request: its id, and an answer even when we fail.
 
-Plain ASGI: every response carries `x-request-id`, and an exception nobody expected becomes a 500 without traceback.
+Plain ASGI: every response carries `x-request-id` and what a route put into `state.headers`, and an exception nobody
+expected becomes a 500 without traceback.
 """
 
 from __future__ import annotations
@@ -36,14 +37,19 @@ class RequestContext:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
+        own: dict[str, str] = {}
+        scope.setdefault("state", {}).update(request_id=request_id, headers=own)
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER.encode(), request_id.encode())]
+                ours = {**own, REQUEST_ID_HEADER: request_id}
+                message["headers"] = [
+                    *(header for header in message["headers"] if header[0].decode("latin-1") not in ours),
+                    *((name.encode("ascii"), value.encode("ascii")) for name, value in ours.items()),
+                ]
             await send(message)
 
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path  # noqa: TC003 - pydantic reads it at run time
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from client.settings import ClientSettings
 from transport.settings import ProcessSettings
@@ -20,6 +20,8 @@ class ApiSettings(ProcessSettings):
     """Port to listen on; 0: any free one."""
     auth_file: Path | None = None
     """File of keys, made by `kafka-embeddings keys new`; with it, `POST /v1/embeddings` asks for one of them."""
+    rate_limit_storage: SecretStr | None = None
+    """Redis URL (`redis://…`) where the limits of keys are counted for all replicas; none: each counts its own."""
     client: ClientSettings = ClientSettings()
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time a request has, from its arrival to its reply; `x-request-timeout` can only lower it."""

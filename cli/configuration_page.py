@@ -34,6 +34,7 @@ _SECTIONS: Final[Mapping[str, tuple[str, type[ProcessSettings]]]] = {
 }
 _TYPES: Final[Mapping[Any, str]] = {
     str: "text",
+    SecretStr: "text",
     int: "integer",
     float: "number",
     bool: "`true`, `false`",

@@ -20,6 +20,7 @@ _WRONG_SETTINGS: Final = frozenset(
 
 _EXTRAS: Final = {
     "fastapi": "api",
+    "limits": "api",
     "uvicorn": "api",
     "torch": "worker",
     "sentence_transformers": "worker",

@@ -19,7 +19,7 @@ pytest_plugins = ["tests.stack.fixtures"]
 # --- a real Kafka -----------------------------------------------------------------------------------------
 
 _NEEDS_KAFKA = frozenset({"kafka_bootstrap", "kafka_broker", "kafka_runs_here"})
-_STARTS_PROCESSES = frozenset({"null_stack", "model_stack", "new_stack", "service"})
+_STARTS_PROCESSES = frozenset({"null_stack", "model_stack", "new_stack", "service", "redis_server"})
 _NO_KAFKA = "no Apache Kafka here: "
 _ANSWER_SECONDS = 10.0
 

@@ -10,8 +10,16 @@ if TYPE_CHECKING:
     import httpx
 
 
-def check_error(response: httpx.Response, code: ErrorCode) -> dict[str, Any]:
-    """Hold a response against the hybrid body and the table of errors; its `error` object."""
+def check_error(
+    response: httpx.Response, code: ErrorCode, *, retry_after_seconds: int | None = None
+) -> dict[str, Any]:
+    """Hold a response against the hybrid body and the table of errors; its `error` object.
+
+    Args:
+        response: What came back.
+        code: What it should be.
+        retry_after_seconds: Where it is not the table's.
+    """
     kind = ERRORS[code]
     body = response.json()
     assert response.status_code == kind.status, body
@@ -28,6 +36,6 @@ def check_error(response: httpx.Response, code: ErrorCode) -> dict[str, Any]:
     assert error["type"] == kind.type
     assert isinstance(error["message"], str)
     assert error["message"]
-    after = kind.retry_after_seconds
+    after = retry_after_seconds or kind.retry_after_seconds
     assert response.headers.get("retry-after") == (None if after is None else str(after))
     return error
