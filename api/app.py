@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -13,29 +12,34 @@ from schemas.errors import RequestError
 from .embeddings import embeddings_router
 from .errors import error_response, http_error
 from .health import health_router
+from .metadata import metadata_router, release
 from .request_context import RequestContext
 from .served_models import models_router
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp
 
     from client.request_reply import EmbeddingClient
 
     from .settings import ApiSettings
 
 
-def create_app(client: EmbeddingClient, settings: ApiSettings) -> ASGIApp:
+def create_app(client: EmbeddingClient, settings: ApiSettings) -> FastAPI:
     """The application over a client somebody else starts and stops."""
     app = FastAPI(
         title="kafka-embeddings",
-        version=version("kafka-embeddings"),
+        version=release(),
+        redirect_slashes=False,  # a path with one too many is not found, in our words
         summary="Embeddings over HTTP, as OpenAI's and NVIDIA's clients ask for them.",
     )
     app.include_router(embeddings_router(client, settings))
     app.include_router(models_router(client))
     app.include_router(health_router(client))
+    app.include_router(metadata_router(client))
+
+    # Inside what the framework puts around everything, which would answer our own failures in its own words.
+    app.add_middleware(RequestContext)
 
     @app.exception_handler(RequestError)
     async def refused(_: Request, error: RequestError) -> Response:
@@ -47,4 +51,4 @@ def create_app(client: EmbeddingClient, settings: ApiSettings) -> ASGIApp:
         response.headers.update(error.headers or {})  # a 405 must name what is allowed
         return response
 
-    return RequestContext(app)
+    return app

@@ -20,9 +20,7 @@ def models_router(client: EmbeddingClient) -> APIRouter:
     @router.get("/v1/models", summary="List the served models")
     async def list_models() -> dict[str, Any]:
         """Every model with a live worker; the default model first."""
-        served = {beat.model: beat for beat in reversed(client.workers())}
-        models = sorted(served.values(), key=lambda beat: (beat.slug != "", beat.model))
-        return {"object": "list", "data": [_model(beat) for beat in models]}
+        return {"object": "list", "data": [_model(beat) for beat in served(client)]}
 
     @router.get("/v1/models/{model:path}", summary="One served model")
     async def get_model(model: str) -> dict[str, Any]:
@@ -33,6 +31,12 @@ def models_router(client: EmbeddingClient) -> APIRouter:
         raise RequestError(ErrorCode.MODEL_NOT_FOUND, f"The model '{model}' does not exist", param="model")
 
     return router
+
+
+def served(client: EmbeddingClient) -> list[Beat]:
+    """A beat of every model with a live worker; the default model first, then by name."""
+    models = {beat.model: beat for beat in reversed(client.workers())}
+    return sorted(models.values(), key=lambda beat: (beat.slug != "", beat.model))
 
 
 def _model(beat: Beat) -> dict[str, Any]:

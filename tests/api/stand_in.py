@@ -72,8 +72,14 @@ class StandInClient(EmbeddingClient):
 
 def beat(model: str = MODEL, **fields: Any) -> Beat:
     """A ready worker's beat."""
-    known = {"state": WorkerState.READY, "dim": DIM, "max_tokens": 256, "started_at_ms": 1_700_000_000_000}
-    return Beat(worker_id=f"stand-in-{model}", model=model, **(known | fields))
+    known = {
+        "worker_id": f"stand-in-{model}",
+        "state": WorkerState.READY,
+        "dim": DIM,
+        "max_tokens": 256,
+        "started_at_ms": 1_700_000_000_000,
+    }
+    return Beat(model=model, **(known | fields))
 
 
 @contextmanager

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 from starlette.exceptions import HTTPException
+from structlog.testing import capture_logs
 
 from api.errors import error_response, http_error
 from schemas.errors import ERRORS, ErrorCode, RequestError
 
 from .hybrid import check_error
+from .stand_in import StandInClient, api_over, ask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
 
@@ -69,3 +73,36 @@ def test_a_method_that_a_path_does_not_take_is_refused_and_the_right_one_named(
     error = check_error(response, ErrorCode.METHOD_NOT_ALLOWED)
     assert method in error["message"]
     assert response.headers["allow"] == allowed
+
+
+@pytest.fixture(scope="module")
+def stand_in() -> Iterator[httpx.Client]:
+    """An API that reads little and fails at whatever it reads."""
+    client = StandInClient()
+    client.failure = UnicodeEncodeError("utf-8", "the text of an input", 0, 1, "a bug of ours")
+    with api_over(client, max_body_bytes=1024) as http:
+        yield http
+
+
+def test_a_failure_of_ours_is_a_500_that_names_its_request_and_nothing_else(stand_in: httpx.Client) -> None:
+    with capture_logs() as logged:
+        response = ask(stand_in, input="the text of an input")
+
+    error = check_error(response, ErrorCode.INTERNAL_ERROR)
+    assert response.headers["x-request-id"] in error["message"]
+    assert "Unicode" not in response.text
+    assert [entry["event"] for entry in logged] == ["request failed"]
+    assert "text of" not in str(logged)
+
+
+def test_what_the_framework_itself_would_answer_has_the_one_body_too(stand_in: httpx.Client) -> None:
+    path = "/v1/embeddings"
+
+    check_error(stand_in.post(path, content=b"{"), ErrorCode.INVALID_REQUEST)
+    check_error(stand_in.post(path, content=b"x" * 1025), ErrorCode.REQUEST_TOO_LARGE)
+    check_error(stand_in.post(path, content=iter([b"x" * 1025])), ErrorCode.REQUEST_TOO_LARGE)
+    check_error(stand_in.get(path), ErrorCode.METHOD_NOT_ALLOWED)
+    check_error(stand_in.post(f"{path}/"), ErrorCode.NOT_FOUND)
+    check_error(stand_in.get("/v1/models/"), ErrorCode.MODEL_NOT_FOUND)
+    check_error(stand_in.get("/v1//models"), ErrorCode.NOT_FOUND)
+    check_error(stand_in.get("/%ff%00"), ErrorCode.NOT_FOUND)

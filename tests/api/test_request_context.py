@@ -52,7 +52,10 @@ def test_an_id_that_would_spoil_a_log_is_replaced(http: httpx.Client, given: byt
 
 
 async def _fails(scope: Scope, receive: Receive, send: Send) -> None:
-    raise ValueError("the secret cause")
+    try:
+        raise KeyError("the first secret")
+    except KeyError as error:
+        raise ValueError("the secret cause") from error
 
 
 async def _fails_late(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,9 +80,17 @@ def test_our_own_failure_is_a_500_that_names_the_request_and_hides_the_cause() -
     assert "mine" in error["message"]
     assert "secret" not in response.text
     assert response.headers["x-request-id"] == "mine"
-    assert [(entry["event"], entry["request_id"], entry["exc_info"]) for entry in logged] == [
-        ("request failed", "mine", True)
-    ]
+    [entry] = logged
+    assert (entry["event"], entry["log_level"], entry["request_id"]) == ("request failed", "error", "mine")
+    assert [cause.split(" at ")[0] for cause in entry["causes"]] == ["ValueError", "KeyError"]
+    assert all(f"{__file__}:" in cause and " _fails" in cause for cause in entry["causes"])
+
+
+def test_a_failure_is_logged_without_its_message_which_may_quote_an_input() -> None:
+    with capture_logs() as logged:
+        _get(_fails)
+
+    assert "secret" not in str(logged)
 
 
 def test_a_failure_after_the_answer_began_is_not_hidden() -> None:
