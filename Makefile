@@ -48,8 +48,8 @@ format: $(INSTALLED_TESTS)  ## rewrite the code in its one format
 kafka: $(INSTALLED)  ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C, needs Java 17 and Maven (PORT=, DATA=)
 	@$(FOREGROUND) $(BIN)/python -m tests.kafka_broker --port $(PORT) --data "$(DATA)"; exit $$?
 
-clean:  ## remove .venv, Kafka's jars and data, and every cache
-	rm -rf .venv .kafka .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+clean:  ## remove .venv, Kafka's jars and data, installed clients, and every cache
+	rm -rf .venv .kafka .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
