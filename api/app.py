@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from schemas.errors import RequestError
 
+from .admission import Admission
 from .embeddings import embeddings_router
 from .errors import error_response, http_error
 from .health import health_router
@@ -25,15 +26,25 @@ if TYPE_CHECKING:
     from .settings import ApiSettings
 
 
-def create_app(client: EmbeddingClient, settings: ApiSettings) -> FastAPI:
-    """The application over a client somebody else starts and stops."""
+def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admission | None = None) -> FastAPI:
+    """The application over a client somebody else starts and stops.
+
+    Args:
+        client: What answers.
+        settings: Of this process.
+        admission: What counts the requests under way, for those who want to see it; one of its own otherwise.
+
+    Raises:
+        SettingsError: The file of keys or the storage of limits cannot be used.
+    """
+    admission = admission or Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
     app = FastAPI(
         title="kafka-embeddings",
         version=release(),
         redirect_slashes=False,  # a path with one too many is not found, in our words
         summary="Embeddings over HTTP, as OpenAI's and NVIDIA's clients ask for them.",
     )
-    app.include_router(embeddings_router(client, settings))
+    app.include_router(embeddings_router(client, settings, admission))
     app.include_router(models_router(client))
     app.include_router(health_router(client))
     app.include_router(metadata_router(client))

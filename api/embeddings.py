@@ -7,30 +7,31 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from schemas.codec import Vectors, decode_body, encode_list
-from schemas.errors import ErrorCode, RequestError
+from schemas.errors import RequestError
 from schemas.headers import TRACEPARENT, TRACESTATE
 from schemas.requests import EmbeddingBody
 from schemas.responses import EmbeddingList
 
-from .admission import Admission
 from .authentication import KeyRing, bearer_key
 from .rate_limits import RateLimits, storage_at
+from .request_body import declared_bytes, read_body
 from .token_estimate import tokens_of_inputs
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
     from schemas.headers import Header
 
+    from .admission import Admission
     from .settings import ApiSettings
 
 
-def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRouter:
+def embeddings_router(client: EmbeddingClient, settings: ApiSettings, admission: Admission) -> APIRouter:
     """The route, over one client."""
     router = APIRouter()
-    admission = Admission(settings.max_in_flight_bytes)
     keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
     limits = RateLimits(storage_at(settings.rate_limit_storage))
 
@@ -47,16 +48,19 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
         key = None if keys is None else bearer_key(keys, request.headers.get("authorization"))
         charge = limits.charge(key, request.state.headers)
         await charge.take_request()
-        raw = await _read_body(request, settings.max_body_bytes)
-        body = decode_body(raw)
-        worker = client.worker_of(body.model)
-        await charge.take_tokens(tokens_of_inputs(body.inputs))
-        with admission.admit(len(raw)):
+        timeout_seconds = _timeout_seconds(request, settings.timeout_seconds)
+        with admission.admit(declared_bytes(request, settings.max_body_bytes)) as place:
+            raw = await read_body(request, place, max_bytes=settings.max_body_bytes, timeout_seconds=timeout_seconds)
+            body = decode_body(raw)
+            worker = client.worker_of(body.model)
+            tokens = tokens_of_inputs(body.inputs)
+            place.settle(len(raw), tokens)
+            await charge.take_tokens(tokens)
             asked = client.embed(
                 body,
                 request_id=uuid.uuid4().hex,
                 worker=worker,
-                timeout_seconds=_timeout_seconds(request, settings.timeout_seconds),
+                timeout_seconds=timeout_seconds,
                 headers=_trace_headers(request),
             )
             try:
@@ -77,36 +81,18 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings) -> APIRout
     return router
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    """Read the body, stopping as soon as it is too large.
+async def _unless_disconnected(request: Request, asked: Any) -> Vectors:
+    """Await the reply, but give the place free when the caller goes away.
 
     Raises:
-        RequestError: `request_too_large`.
+        ClientDisconnect: It did; there is nobody to answer.
     """
-    too_large = RequestError(
-        ErrorCode.REQUEST_TOO_LARGE, f"the body is larger than {max_bytes} bytes: split the request", param="input"
-    )
-    declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise too_large
-    chunks = []
-    size_bytes = 0
-    async for chunk in request.stream():
-        size_bytes += len(chunk)
-        if size_bytes > max_bytes:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-async def _unless_disconnected(request: Request, asked: Any) -> Vectors:
-    """Await the reply, but give the place free when the caller goes away."""
     answer: asyncio.Task[Vectors] = asyncio.ensure_future(asked)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            raise RequestError(ErrorCode.UNAVAILABLE, "the caller went away")
+            raise ClientDisconnect
         return answer.result()
     finally:
         for task in (answer, gone):

@@ -22,10 +22,12 @@ from tests.stack.stack import MODEL, http_client
 from transport.settings import KafkaSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
     from starlette.types import ASGIApp
+
+    from api.admission import Admission
 
 DIM = 4
 TOKENS_AN_INPUT = 3
@@ -39,8 +41,6 @@ class StandInClient(EmbeddingClient):
         self.beats = [beat()]
         self.failure: Exception | None = None
         self.tokens_an_input = TOKENS_AN_INPUT
-        self.asked = threading.Semaphore(0)
-        """Released by every request that got as far as this."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers = asyncio.Event()
         self._answers.set()
@@ -50,7 +50,6 @@ class StandInClient(EmbeddingClient):
 
     async def embed(self, body: Any, **_: Any) -> Vectors:
         self._loop = asyncio.get_running_loop()
-        self.asked.release()
         await self._answers.wait()
         if self.failure is not None:
             raise self.failure
@@ -59,15 +58,23 @@ class StandInClient(EmbeddingClient):
         return Vectors(vectors, self.tokens_an_input * len(body.inputs))
 
     def hold(self) -> None:
-        """Answer nothing until `let_go`; between requests."""
-        self._answers.clear()
+        """Answer nothing until `let_go`."""
+        self._now(self._answers.clear)
 
     def let_go(self) -> None:
         """Answer what is held, and everything after it."""
-        if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._answers.set)
-        else:
-            self._answers.set()
+        self._now(self._answers.set)
+
+    def _now(self, call: Callable[[], None]) -> None:
+        """Call on the loop that serves, if there is one, and wait until it was called."""
+        if self._loop is None or self._loop.is_closed():
+            call()
+            return
+
+        async def called() -> None:
+            call()
+
+        asyncio.run_coroutine_threadsafe(called(), self._loop).result(20)
 
 
 def beat(model: str = MODEL, **fields: Any) -> Beat:
@@ -99,9 +106,9 @@ def serving(app: ASGIApp) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def api_over(client: EmbeddingClient, **settings: Any) -> Iterator[httpx.Client]:
+def api_over(client: EmbeddingClient, admission: Admission | None = None, **settings: Any) -> Iterator[httpx.Client]:
     """A client of an API over a stand-in."""
-    with serving(create_app(client, ApiSettings(**settings))) as http:
+    with serving(create_app(client, ApiSettings(**settings), admission)) as http:
         yield http
 
 

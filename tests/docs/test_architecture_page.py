@@ -33,6 +33,7 @@ _FACTS: list[tuple[str, object, object]] = [
         (64, MEBIBYTE // 2),
     ),
     ("64 MiB of bodies under way", _API["max_in_flight_bytes"].default, 64 * MEBIBYTE),
+    ("1,048,576 tokens of them", _API["max_in_flight_tokens"].default, 1_048_576),
     ("64 MiB of expected replies", ClientSettings().window_bytes, 64 * MEBIBYTE),
     ("its partitions move after 6 s", KafkaSettings().session_timeout_seconds, 6.0),
     ("| 64 for every topic but `workers` |", EMBEDDED.partitions, 64),

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from api.admission import UNDECLARED_BYTES, Admission
+from schemas.errors import ErrorCode
+from tests.stack.stack import MODEL
+from tests.stack.waiting import wait_until
+
+from .hybrid import check_error
+from .stand_in import StandInClient, api_over, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+MAX_TOKENS = 30_000
+BODY = f'{{"model": "{MODEL}", "input": "{"x" * 4000}"}}'.encode()
+
+
+class Place:
+    """An API with little room, and a look at what is under way."""
+
+    def __init__(self, http: httpx.Client, client: StandInClient, admission: Admission) -> None:
+        self.http = http
+        self.client = client
+        self.admission = admission
+
+    @contextmanager
+    def connection(self, *headers: str) -> Iterator[socket.socket]:
+        """A connection on which a request has begun."""
+        address = ("127.0.0.1", self.http.base_url.port or 0)
+        with closing(socket.create_connection(address, timeout=20)) as connection:
+            head = "\r\n".join(("POST /v1/embeddings HTTP/1.1", "host: x", *headers))
+            connection.sendall(f"{head}\r\n\r\n".encode())
+            yield connection
+
+    def wait_until_used(self, requests: int, size_bytes: int) -> None:
+        wait_until(
+            lambda: (self.admission.requests, self.admission.used_bytes) == (requests, size_bytes),
+            f"{requests} requests of {size_bytes} bytes under way",
+        )
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Place]:
+    client = StandInClient()
+    admission = Admission(10**9, MAX_TOKENS)
+    with api_over(client, admission) as http:
+        yield Place(http, client, admission)
+
+
+@pytest.fixture
+def place(shared: Place) -> Iterator[Place]:
+    """The API, empty before and after each test."""
+    yield shared
+    shared.client.let_go()
+    shared.wait_until_used(0, 0)
+    assert shared.admission.used_tokens == 0
+
+
+def test_a_body_that_nobody_has_sent_yet_holds_the_room_it_was_announced_with(place: Place) -> None:
+    size_bytes = 4 * MAX_TOKENS - 100
+    with place.connection(f"content-length: {size_bytes}"):
+        place.wait_until_used(1, size_bytes)
+        assert place.admission.used_tokens == MAX_TOKENS - 25
+
+        check_error(ask(place.http, input="x" * 100), ErrorCode.OVERLOADED)
+
+    place.wait_until_used(0, 0)
+    assert ask(place.http, input="x" * 100).status_code == 200
+
+
+def test_a_body_without_room_is_refused_before_it_is_sent(place: Place) -> None:
+    with place.connection("content-length: 8"):
+        place.wait_until_used(1, 8)
+        with place.connection(f"content-length: {4 * MAX_TOKENS}") as connection:
+            answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+
+
+def test_a_body_of_unknown_length_is_refused_where_its_growth_finds_no_room(place: Place) -> None:
+    with place.connection("content-length: 40000"):
+        place.wait_until_used(1, 40000)
+        with place.connection("transfer-encoding: chunked") as connection:
+            place.wait_until_used(2, 40000 + UNDECLARED_BYTES)
+            room = 4 * MAX_TOKENS - 40000
+            connection.sendall(b"%x\r\n" % room + b"x" * room + b"\r\n")
+            place.wait_until_used(2, 4 * MAX_TOKENS)
+            connection.sendall(b"1\r\nx\r\n")
+
+            assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
+        place.wait_until_used(1, 40000)
+
+
+def test_a_caller_that_goes_away_while_it_waits_frees_its_place(place: Place) -> None:
+    place.client.hold()
+    with place.connection(f"content-length: {len(BODY)}") as connection:
+        connection.sendall(BODY)
+        place.wait_until_used(1, len(BODY))
+        wait_until(lambda: place.admission.used_tokens == 1000, "the request with its worker")
+
+    place.wait_until_used(0, 0)
+    assert place.admission.used_tokens == 0
+
+
+def test_a_caller_that_goes_away_while_it_sends_frees_its_place(place: Place) -> None:
+    with place.connection(f"content-length: {len(BODY)}") as connection:
+        connection.sendall(BODY[:100])
+        place.wait_until_used(1, len(BODY))
+
+    place.wait_until_used(0, 0)
+
+
+def test_a_body_that_does_not_arrive_in_time_frees_its_place(place: Place) -> None:
+    started_at = time.monotonic()
+    with place.connection(f"content-length: {len(BODY)}", "x-request-timeout: 0.2") as connection:
+        connection.sendall(BODY[:100])
+
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert 0.15 < time.monotonic() - started_at < 10
+    place.wait_until_used(0, 0)
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b'{"model": "nothing", "input": "a"}'])
+def test_a_refused_request_frees_its_place(place: Place, content: bytes) -> None:
+    assert place.http.post("/v1/embeddings", content=content).status_code in (400, 404)
+
+    assert (place.admission.requests, place.admission.used_bytes, place.admission.used_tokens) == (0, 0, 0)
+
+
+def test_beyond_the_bound_callers_are_refused_at_once_and_never_wait_in_line(place: Place) -> None:
+    place.client.hold()
+    with ThreadPoolExecutor(40) as threads:
+        asked = [threads.submit(ask, place.http, input="x" * 4000) for _ in range(40)]
+        wait_until(
+            lambda: place.admission.requests + sum(one.done() for one in asked) == 40,
+            "40 callers, each let in or refused",
+        )
+        refused = [one for one in asked if one.done()]
+        assert place.admission.used_tokens <= MAX_TOKENS
+
+        place.client.let_go()
+
+        for one in refused:
+            check_error(one.result(), ErrorCode.OVERLOADED)
+        let_in = [one for one in asked if one not in refused]
+        assert [one.result().status_code for one in let_in] == [200] * len(let_in)
+    assert len(let_in) in (29, 30)
