@@ -6,6 +6,7 @@ python -m cli.configuration_page
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, get_args, get_origin
@@ -40,7 +41,7 @@ _TYPES: Final[Mapping[Any, str]] = {
     bool: "`true`, `false`",
     Path: "path",
     list[str]: "list of texts",
-    list[int]: "list of integers",
+    tuple[float, float]: "two numbers",
     dict[str, SecretStr]: "table of texts",
 }
 _BOUNDS: Final[Mapping[str, str]] = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -124,14 +125,20 @@ def _setting(name: str, field: FieldInfo) -> Setting:
 
 def _type(field: FieldInfo) -> str:
     kind: Any = field.annotation
-    constraints = list(field.metadata)
-    if get_origin(kind) in (Union, UnionType):
-        (kind,) = (part for part in get_args(kind) if part is not type(None))
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return " or ".join(_kind(one, list(field.metadata)) for one in kinds if one is not type(None))
+
+
+def _kind(kind: Any, constraints: list[Any]) -> str:
     if get_origin(kind) is Annotated:
         kind, *inner = get_args(kind)
         constraints += [constraint for one in inner for constraint in getattr(one, "metadata", [one])]
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
+    if get_origin(kind) is list and (member := get_args(kind)[0]) is not str:
+        return f"list of {_kind(member, [])}"
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(f"`{value}`" for value in kind)
     bounds = [
         f"{sign} {getattr(constraint, name)}"
         for constraint in constraints

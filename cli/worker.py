@@ -17,10 +17,10 @@ def run_worker(flags: dict[str, Any], config: Path | None) -> None:
     Raises:
         Exception: What stopped it otherwise; the process must exit non-zero.
     """
+    from worker.catalogue import build_worker_settings
     from worker.pipeline import Worker
-    from worker.settings import WorkerSettings
 
-    settings = WorkerSettings.build(flags, config, "worker")
+    settings = build_worker_settings(flags, config)
     configure_log(settings.log_level, settings.log_format)
     stop = stop_on_signal()
     follow_parent()

@@ -21,7 +21,8 @@ from schemas import headers as names
 from schemas.beats import Beat, WorkerState
 from schemas.codec import Vectors, decode_response, encode_request, join_vectors, least_response_bytes
 from schemas.errors import ErrorCode, RequestError
-from schemas.requests import EmbeddingBody, EmbeddingRequest, EncodingFormat
+from schemas.requests import EmbeddingBody, EmbeddingRequest, EmbeddingType, EncodingFormat
+from schemas.served_model import models_named, plan
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
 
@@ -41,12 +42,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("client")
 
-_ROLE_SUFFIXES: Final = ("-query", "-passage")
 _LINGER_MS: Final[dict[Lane, float]] = {Lane.INTERACTIVE: 0, Lane.BULK: 5}
 _CORRELATION_BYTES: Final = 16
 _FULL_BUFFER_WAIT_SECONDS: Final = 0.02
 _REPLY_ENVELOPE_BYTES: Final = 1024
 """Of a reply, beside its vectors: id, model, usage, headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    future: asyncio.Future[Vectors]
+    kind: EmbeddingType
 
 
 @dataclass(slots=True)
@@ -81,7 +87,7 @@ class EmbeddingClient:
         self._settings = settings
         self._report_failure = on_failure
         self._instance_id = settings.instance_id or f"{socket.gethostname()}-{os.getpid()}"
-        self._pending: dict[bytes, asyncio.Future[Vectors]] = {}
+        self._pending: dict[bytes, _Pending] = {}
         self._connected: _Connected | None = None
         self._ready = asyncio.Event()
         self._failure: BaseException | None = None
@@ -161,7 +167,7 @@ class EmbeddingClient:
         live = self.workers()
         if not live:
             raise RequestError(ErrorCode.UNAVAILABLE, "no worker is running, or no broker answers: try again soon")
-        serving = [beat for beat in live if _serves(beat, model)]
+        serving = models_named(model, live)
         if not serving:
             known = ", ".join(sorted({beat.model for beat in live}))
             raise RequestError(
@@ -208,25 +214,28 @@ class EmbeddingClient:
             headers: Further headers, `traceparent` for instance.
 
         Returns:
-            Vectors of shape `(inputs, dim)`, unit rows, input order.
+            Vectors in input order, of the numbers that were asked for.
 
         Raises:
-            RequestError: What the worker answered, or `timeout`, `unavailable`.
+            RequestError: The model does not do what is asked, what the worker answered, or `timeout`, `unavailable`.
             NotConnectedError: No broker has answered yet.
         """
         connected = self._connected
         if connected is None:
             raise NotConnectedError("the client is not connected: await connected() first")
+        chosen = plan(body, worker)
         deadline_ms = None if timeout_seconds is None else int(time.time() * 1000 + timeout_seconds * 1000)
-        dim = body.dimensions or worker.dim
+        reply_bytes = least_response_bytes(1, chosen.dim, EncodingFormat.BASE64, chosen.embedding_type)
         parts = split(
             body.inputs,
             max_inputs=self._settings.part_inputs,
             max_bytes=self._settings.part_bytes,
-            reply_bytes_per_input=least_response_bytes(1, dim, EncodingFormat.BASE64),
+            reply_bytes_per_input=reply_bytes,
         )
         asked = [
-            self._ask(connected, body, part, number, len(parts), request_id, worker, deadline_ms, headers)
+            self._ask(
+                connected, body, part, number, len(parts), request_id, worker, reply_bytes, deadline_ms, headers
+            )
             for number, part in enumerate(parts)
         ]
         try:
@@ -252,19 +261,19 @@ class EmbeddingClient:
         parts: int,
         request_id: str,
         worker: Beat,
+        reply_bytes: int,
         deadline_ms: int | None,
         headers: Sequence[Header],
     ) -> Vectors:
         part_id = request_id if parts == 1 else f"{request_id}/{number}"
         value = encode_request(_message(body, part, part_id))
-        vectors_bytes = least_response_bytes(len(part.inputs), body.dimensions or worker.dim, EncodingFormat.BASE64)
         topics = TopicNames(self._topics.prefix, worker.slug)
-        async with connected.window.room(vectors_bytes + _REPLY_ENVELOPE_BYTES):
+        async with connected.window.room(len(part.inputs) * reply_bytes + _REPLY_ENVELOPE_BYTES):
             if self._ended is not None:
                 raise self._ended
             correlation_id = secrets.token_bytes(_CORRELATION_BYTES)
             future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-            self._pending[correlation_id] = future
+            self._pending[correlation_id] = _Pending(future, body.embedding_type)
             try:
                 # A full buffer, while the broker is away, must not hold the event loop.
                 while not connected.producer.try_produce(  # noqa: ASYNC110 - room in librdkafka's buffer is no event
@@ -305,10 +314,11 @@ class EmbeddingClient:
     def _on_replies(self, messages: list[Message], dropped: int) -> None:
         for message in messages:
             correlation_id = dict(message.headers).get(names.CORRELATION_ID)
-            if correlation_id is None or correlation_id not in self._pending:
+            pending = None if correlation_id is None else self._pending.get(correlation_id)
+            if correlation_id is None or pending is None:
                 self.strangers += 1
                 continue
-            self._settle(correlation_id, _outcome(message))
+            self._settle(correlation_id, _outcome(message, pending.kind))
         if dropped:
             log.error("the embedded broker dropped replies: it keeps 5 MiB a partition", messages=dropped)
             self._fail_pending(
@@ -322,13 +332,13 @@ class EmbeddingClient:
         self._report_failure(error)
 
     def _settle(self, correlation_id: bytes, outcome: Vectors | RequestError) -> None:
-        future = self._pending.pop(correlation_id, None)
-        if future is None or future.done():
+        pending = self._pending.pop(correlation_id, None)
+        if pending is None or pending.future.done():
             return
         if isinstance(outcome, Vectors):
-            future.set_result(outcome)
+            pending.future.set_result(outcome)
         else:
-            future.set_exception(outcome)
+            pending.future.set_exception(outcome)
 
     def _end(self, error: RequestError) -> None:
         self._ended = error
@@ -340,11 +350,6 @@ class EmbeddingClient:
 
     def _partition_of(self, partitions: int) -> int:
         return zlib.crc32(self._instance_id.encode()) % partitions
-
-
-def _serves(beat: Beat, model: str) -> bool:
-    known = {beat.model, *beat.aliases}
-    return model in known or any(model.endswith(end) and model.removesuffix(end) in known for end in _ROLE_SUFFIXES)
 
 
 def _message(body: EmbeddingBody, part: Part, part_id: str) -> EmbeddingRequest:
@@ -380,9 +385,9 @@ def _part_headers(part: Part, number: int, parts: int) -> list[Header]:
     ]
 
 
-def _outcome(message: Message) -> Vectors | RequestError:
+def _outcome(message: Message, kind: EmbeddingType) -> Vectors | RequestError:
     try:
-        return decode_response(message.value or b"")
+        return decode_response(message.value or b"", kind)
     except RequestError as error:
         return error
     except ValueError as error:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from schemas.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from schemas.requests import TokenIds
+
+_TOKEN_ID_BYTES: Final = 8
+"""Of a token id in JSON, with its comma: more than vocabularies need."""
+
 
 class Part(NamedTuple):
     """Consecutive inputs of one request."""
 
     first_index: int
-    inputs: list[str]
+    inputs: list[str] | list[TokenIds]
 
 
-def split(inputs: Sequence[str], *, max_inputs: int, max_bytes: int, reply_bytes_per_input: int) -> list[Part]:
+def split(
+    inputs: Sequence[str] | Sequence[TokenIds], *, max_inputs: int, max_bytes: int, reply_bytes_per_input: int
+) -> list[Part]:
     """Cut inputs into parts, in order; a part holds at least one input.
 
     Args:
@@ -27,20 +34,20 @@ def split(inputs: Sequence[str], *, max_inputs: int, max_bytes: int, reply_bytes
         reply_bytes_per_input: Expected bytes of one vector in a reply.
     """
     parts: list[Part] = []
-    current: list[str] = []
+    current: list[Any] = []
     first_index = size_bytes = 0
-    for index, text in enumerate(inputs):
-        text_bytes = len(text.encode())
+    for index, given in enumerate(inputs):
+        input_bytes = len(given.encode()) if isinstance(given, str) else len(given) * _TOKEN_ID_BYTES
         full = (
             len(current) >= max_inputs
-            or size_bytes + text_bytes > max_bytes
+            or size_bytes + input_bytes > max_bytes
             or (len(current) + 1) * reply_bytes_per_input > max_bytes
         )
         if current and full:
             parts.append(Part(first_index, current))
             current, first_index, size_bytes = [], index, 0
-        current.append(text)
-        size_bytes += text_bytes
+        current.append(given)
+        size_bytes += input_bytes
     parts.append(Part(first_index, current))
     return parts
 

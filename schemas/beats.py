@@ -7,6 +7,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .requests import EmbeddingType
+
 BEAT_EVERY_SECONDS: Final = 1.0
 GONE_AFTER_SECONDS: Final = 5.0
 """A worker silent this long counts as gone."""
@@ -42,6 +44,12 @@ class Beat(BaseModel):
     """Token limit of one input, special tokens and prefix included."""
     asymmetric: bool = False
     """Whether a request must say `query` or `passage`."""
+    embedding_types: list[EmbeddingType] = [EmbeddingType.FLOAT]
+    """Types of numbers a request may ask for."""
+    clamp_dimensions: bool = False
+    """Whether more `dimensions` than there are get the native length instead of an error."""
+    vocabulary: Annotated[int, Field(ge=0)] = 0
+    """Token ids below this are accepted as inputs; 0: no token ids are."""
     state: WorkerState
     queued_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens read and not yet answered."""
@@ -49,3 +57,8 @@ class Beat(BaseModel):
     """Start of the worker, epoch milliseconds."""
     device: str = ""
     dtype: str = ""
+
+    @property
+    def name(self) -> str:
+        """The served name, as a model card says it."""
+        return self.model

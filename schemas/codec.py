@@ -17,11 +17,13 @@ from pydantic import ValidationError
 
 from .beats import Beat
 from .errors import ErrorBody, ErrorCode, RequestError, UnanswerableError
+from .quantization import DTYPES, numbers_of
 from .requests import (
     MAX_ID_BYTES,
     MAX_MODEL_CHARACTERS,
     EmbeddingBody,
     EmbeddingRequest,
+    EmbeddingType,
     EncodingFormat,
     is_writable,
     json_kind,
@@ -45,6 +47,9 @@ _LEAST_NUMBER_BYTES: Final = 4
 """`0.0`, with its comma."""
 _NUMBER_BYTES: Final = 17
 """Longest float32 that orjson writes (`-0.0000063184107`), with its comma."""
+_LEAST_BYTE_NUMBER_BYTES: Final = 2
+_BYTE_NUMBER_BYTES: Final = 5
+"""`-128`, with its comma."""
 _ESCAPED_BYTES: Final = 6
 """A control character in JSON, as in `\\u0001`."""
 _ENVELOPE_BYTES: Final = 256 + _ESCAPED_BYTES * (MAX_ID_BYTES + MAX_MODEL_CHARACTERS)
@@ -198,7 +203,7 @@ def encode_response(
     *,
     request_id: str,
     model: str,
-    vectors: NDArray[np.float32],
+    vectors: NDArray[Any],
     encoding: EncodingFormat,
     prompt_tokens: int,
     metadata: JsonObject | None = None,
@@ -208,7 +213,7 @@ def encode_response(
     Args:
         request_id: The request's id.
         model: Name as the request gave it.
-        vectors: Shape `(inputs, dim)`, input order.
+        vectors: Shape `(inputs, numbers)`, input order, of one of `quantization.DTYPES`.
         encoding: Numbers or base64.
         prompt_tokens: Tokens of all inputs together.
         metadata: Returned untouched; left out when None.
@@ -222,13 +227,13 @@ def encode_response(
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def encode_list(*, model: str, vectors: NDArray[np.float32], encoding: EncodingFormat, prompt_tokens: int) -> bytes:
+def encode_list(*, model: str, vectors: NDArray[Any], encoding: EncodingFormat, prompt_tokens: int) -> bytes:
     """Encode an HTTP body, an `EmbeddingList`; arguments and errors as in `encode_response`."""
     return orjson.dumps(embedding_list(model, vectors, encoding, prompt_tokens), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def embedding_list(
-    model: str, vectors: NDArray[np.float32], encoding: EncodingFormat, prompt_tokens: int
+    model: str, vectors: NDArray[Any], encoding: EncodingFormat, prompt_tokens: int
 ) -> dict[str, object]:
     vectors = _writable(vectors)
     shown = map(encode_base64, vectors) if encoding is EncodingFormat.BASE64 else vectors
@@ -244,11 +249,20 @@ def encode_flat(
     *,
     request_id: str,
     model: str,
-    vectors: NDArray[np.float32],
+    vectors: NDArray[Any],
+    dim: int,
     encoding: EncodingFormat,
     metadata: JsonObject | None = None,
 ) -> bytes:
     """Encode a `FlatResponse` of a request with one input; the metadata's fields beside the vector.
+
+    Args:
+        request_id: The request's id.
+        model: Name as the request gave it.
+        vectors: Shape `(1, numbers)`, of one of `quantization.DTYPES`.
+        dim: Dimensions that the numbers stand for.
+        encoding: Numbers or base64.
+        metadata: Spread beside the vector; on a clash the vector's own fields win.
 
     Raises:
         ValueError: More than one vector, or a value is not finite.
@@ -257,7 +271,7 @@ def encode_flat(
         raise ValueError(f"the flat profile holds one vector, not {len(vectors)}")
     vectors = _writable(vectors)
     vector = encode_base64(vectors[0]) if encoding is EncodingFormat.BASE64 else vectors[0]
-    own = {"id": request_id, "embedding": vector, "model": model, "dimensions": vectors.shape[1]}
+    own = {"id": request_id, "embedding": vector, "model": model, "dimensions": dim}
     return orjson.dumps({**(metadata or {}), **own}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -275,28 +289,34 @@ def encode_error(error: RequestError) -> bytes:
     return orjson.dumps(body)
 
 
-def encode_base64(vector: NDArray[np.float32]) -> str:
-    """Base64 of little-endian float32, as OpenAI's clients read it."""
-    return base64.b64encode(vector.astype("<f4", copy=False).tobytes()).decode("ascii")
+def encode_base64(vector: NDArray[Any]) -> str:
+    """Base64 of little-endian float32, as OpenAI's clients read it, or of one byte a number."""
+    little_endian = vector.astype("<f4", copy=False) if vector.dtype.kind == "f" else vector
+    return base64.b64encode(little_endian.tobytes()).decode("ascii")
 
 
-def response_bytes(inputs: int, dim: int, encoding: EncodingFormat) -> int:
+def response_bytes(inputs: int, dim: int, encoding: EncodingFormat, kind: EmbeddingType = EmbeddingType.FLOAT) -> int:
     """Upper bound of a response's size, metadata not counted: what is reserved before the work is done."""
-    vector = _base64_bytes(dim) if encoding is EncodingFormat.BASE64 else dim * _NUMBER_BYTES
-    return _ENVELOPE_BYTES + inputs * (vector + _ENTRY_BYTES)
+    number_bytes = _NUMBER_BYTES if kind is EmbeddingType.FLOAT else _BYTE_NUMBER_BYTES
+    return _ENVELOPE_BYTES + inputs * (_vector_bytes(dim, encoding, kind, number_bytes) + _ENTRY_BYTES)
 
 
-def least_response_bytes(inputs: int, dim: int, encoding: EncodingFormat) -> int:
+def least_response_bytes(
+    inputs: int, dim: int, encoding: EncodingFormat, kind: EmbeddingType = EmbeddingType.FLOAT
+) -> int:
     """Lower bound of a response's size: what it takes whatever the vectors, close for base64."""
-    vector = _base64_bytes(dim) if encoding is EncodingFormat.BASE64 else dim * _LEAST_NUMBER_BYTES
-    return inputs * (vector + _LEAST_ENTRY_BYTES)
+    number_bytes = _LEAST_NUMBER_BYTES if kind is EmbeddingType.FLOAT else _LEAST_BYTE_NUMBER_BYTES
+    return inputs * (_vector_bytes(dim, encoding, kind, number_bytes) + _LEAST_ENTRY_BYTES)
 
 
-def _base64_bytes(dim: int) -> int:
-    return 4 * -(-dim * 4 // 3)
+def _vector_bytes(dim: int, encoding: EncodingFormat, kind: EmbeddingType, number_bytes: int) -> int:
+    numbers = numbers_of(kind, dim)
+    if encoding is EncodingFormat.BASE64:
+        return 4 * -(-numbers * DTYPES[kind].itemsize // 3)
+    return numbers * number_bytes
 
 
-def _writable(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _writable(vectors: NDArray[Any]) -> NDArray[Any]:
     """The same vectors, finite and C-contiguous: orjson writes NaN as `null` and refuses a strided row."""
     if not np.isfinite(vectors).all():
         raise ValueError("a vector holds NaN or infinity")
@@ -305,14 +325,18 @@ def _writable(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """A response as its reader holds it: vectors of shape `(inputs, dim)`, unit rows, input order."""
+    """A response as its reader holds it: vectors of shape `(inputs, numbers)`, input order; floats are unit rows."""
 
-    vectors: NDArray[np.float32]
+    vectors: NDArray[Any]
     prompt_tokens: int
 
 
-def decode_response(value: bytes) -> Vectors:
+def decode_response(value: bytes, kind: EmbeddingType = EmbeddingType.FLOAT) -> Vectors:
     """Decode a response message whose vectors are base64.
+
+    Args:
+        value: The message's value.
+        kind: The type of numbers that was asked for.
 
     Raises:
         RequestError: The message is an error response.
@@ -325,10 +349,10 @@ def decode_response(value: bytes) -> Vectors:
         raise RequestError.from_body(ErrorBody.model_validate(fields["error"]))
     try:
         rows = [
-            np.frombuffer(base64.b64decode(entry["embedding"], validate=True), dtype="<f4")
+            np.frombuffer(base64.b64decode(entry["embedding"], validate=True), dtype=DTYPES[kind])
             for entry in fields["data"]
         ]
-        return Vectors(np.stack(rows).astype(np.float32, copy=False), fields["usage"]["prompt_tokens"])
+        return Vectors(np.stack(rows), fields["usage"]["prompt_tokens"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an embedding response: {error!r} is missing or of another type") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 import orjson
 from pydantic import (
@@ -29,8 +29,11 @@ _WRITABLE_DEPTH: Final = 254
 MAX_METADATA_DEPTH: Final = 250
 """Objects and lists inside one another; orjson reads 1024 and writes 254, the message around it included."""
 
+TokenIds: TypeAlias = list[int]
+"""One input as ids of the model's own vocabulary, for models that accept them."""
+
 TOKEN_ARRAY_HINT: Final = (
-    "token arrays are not accepted: send strings "
+    "this model takes no token ids: send strings "
     "(with langchain-openai: OpenAIEmbeddings(check_embedding_ctx_length=False))"
 )
 
@@ -51,10 +54,30 @@ class Truncate(StrEnum):
 
 
 class EncodingFormat(StrEnum):
-    """How a vector is written in JSON: a list of numbers, or base64 of little-endian float32."""
+    """How a vector is written in JSON: a list of numbers, or base64 of them (little-endian float32, or bytes)."""
 
     FLOAT = "float"
     BASE64 = "base64"
+
+
+class EmbeddingType(StrEnum):
+    """The type of a vector's numbers."""
+
+    FLOAT = "float"
+    INT8 = "int8"
+    UINT8 = "uint8"
+    BINARY = "binary"
+    UBINARY = "ubinary"
+
+    @property
+    def is_ranged(self) -> bool:
+        """Whether the model needs a range for each dimension."""
+        return self in (EmbeddingType.INT8, EmbeddingType.UINT8)
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether eight dimensions are one number, a bit each."""
+        return self in (EmbeddingType.BINARY, EmbeddingType.UBINARY)
 
 
 def _explain_input(value: Any) -> PydanticCustomError:
@@ -68,24 +91,22 @@ def _explain_input(value: Any) -> PydanticCustomError:
             {"kind": json_kind(value)},
         )
     for index, item in enumerate(value):
-        if isinstance(item, str):
-            continue
-        if _is_token_array(value):
-            return PydanticCustomError(
-                "input", "input[{index}] holds token ids; " + TOKEN_ARRAY_HINT, {"index": index}
-            )
-        return PydanticCustomError(
-            "input", "input[{index}] must be a string, not {kind}", {"index": index, "kind": json_kind(item)}
-        )
+        fault = _fault_of_item(item, value[0])
+        if fault is not None:
+            return PydanticCustomError("input", "input[{index}] {fault}", {"index": index, "fault": fault})
     return PydanticCustomError("input", "input must be a string or a list of strings")
 
 
-def _is_token_array(value: list[Any]) -> bool:
-    return bool(value) and all(
-        (isinstance(item, int) and not isinstance(item, bool))
-        or (isinstance(item, list) and item and all(isinstance(token, int) for token in item))
-        for item in value
-    )
+def _fault_of_item(item: Any, first: Any) -> str | None:
+    """What is wrong with one item of a list: it holds strings only, or token ids only, or lists of them only."""
+    if isinstance(item, str) and isinstance(first, str):
+        return None
+    tokens = item if isinstance(item, list) else [item]
+    if isinstance(first, str) or not all(isinstance(token, int) and not isinstance(token, bool) for token in tokens):
+        return "is a string among token ids" if isinstance(item, str) else f"must be a string, not {json_kind(item)}"
+    if negative := [token for token in tokens if token < 0]:
+        return f"holds {negative[0]}, which is no token id"
+    return None if isinstance(item, type(first)) else f"is {json_kind(item)}, input[0] is {json_kind(first)}"
 
 
 def json_kind(value: Any) -> str:
@@ -96,29 +117,37 @@ def json_kind(value: Any) -> str:
     return kinds.get(type(value), "a string")
 
 
-def _validate_input(value: Any, handler: ValidatorFunctionWrapHandler) -> str | list[str]:
+def _validate_input(value: Any, handler: ValidatorFunctionWrapHandler) -> _Input:
     try:
-        texts: str | list[str] = handler(value)
+        given: _Input = handler(value)
     except ValidationError:
         raise _explain_input(value) from None
-    if texts == "":
+    if given == "":
         raise PydanticCustomError("input", "input[{index}] is empty: send a text", {"index": 0})
-    if isinstance(texts, list):
-        if not texts:
+    if isinstance(given, list):
+        if not given:
             raise PydanticCustomError("input", "input is an empty list: send at least one text")
-        if len(texts) > MAX_INPUTS:
+        if isinstance(given[0], int):
+            return given
+        if len(given) > MAX_INPUTS:
             raise PydanticCustomError(
                 "input",
                 "input holds {count} texts, the limit is {limit}: split the request",
-                {"count": len(texts), "limit": MAX_INPUTS},
+                {"count": len(given), "limit": MAX_INPUTS},
             )
-        if "" in texts:
-            raise PydanticCustomError("input", "input[{index}] is empty: send a text", {"index": texts.index("")})
-    return texts
+        if not all(given):
+            index = next(index for index, item in enumerate(given) if not item)
+            raise PydanticCustomError("input", "input[{index}] is empty: send a text", {"index": index})
+    return given
 
+
+_TokenId = Annotated[int, Field(ge=0)]
+_Input: TypeAlias = str | list[str] | list[_TokenId] | list[list[_TokenId]]
 
 _Text = Annotated[str, Field(min_length=1)]
-_InputSchema = _Text | Annotated[list[_Text], Field(min_length=1, max_length=MAX_INPUTS)]
+_Tokens = Annotated[list[_TokenId], Field(min_length=1)]
+_Many = Field(min_length=1, max_length=MAX_INPUTS)
+_InputSchema = _Text | Annotated[list[_Text], _Many] | _Tokens | Annotated[list[_Tokens], _Many]
 
 
 def _null_means_default(default: StrEnum) -> BeforeValidator:
@@ -134,15 +163,17 @@ class EmbeddingBody(BaseModel):
 
     model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)]
     """Name of a served model, or that name with `-query` or `-passage`."""
-    input: Annotated[str | list[str], WrapValidator(_validate_input, json_schema_input_type=_InputSchema)]
-    """One text or up to 2048 texts, none of them empty."""
+    input: Annotated[_Input, WrapValidator(_validate_input, json_schema_input_type=_InputSchema)]
+    """One text or up to 2048 texts, none of them empty; token ids instead of a text where the model accepts them."""
     input_type: Annotated[InputType | None, Field(strict=False)] = None
     """Role of the inputs; ignored by models that know no roles."""
     encoding_format: Annotated[EncodingFormat, Field(strict=False), _null_means_default(EncodingFormat.FLOAT)] = (
         EncodingFormat.FLOAT
     )
     """`float`: a list of numbers; `base64`: little-endian float32, standard alphabet, padded."""
-    embedding_type: Literal["float", "int8", "uint8", "binary", "ubinary"] | None = None
+    embedding_type: Annotated[EmbeddingType, Field(strict=False), _null_means_default(EmbeddingType.FLOAT)] = (
+        EmbeddingType.FLOAT
+    )
     """Type of a vector's numbers; what a model supports is its own."""
     truncate: Annotated[Truncate, Field(strict=False), _null_means_default(Truncate.NONE)] = Truncate.NONE
     """An input over the model's token limit is refused (`NONE`), or loses its `START` or `END`."""
@@ -154,9 +185,11 @@ class EmbeddingBody(BaseModel):
     """Only `text` is served."""
 
     @property
-    def inputs(self) -> list[str]:
-        """The texts, in order; a bare string is a list of one."""
-        return [self.input] if isinstance(self.input, str) else self.input
+    def inputs(self) -> list[str] | list[TokenIds]:
+        """The texts, or the ids of each, in order; a bare one is a list of one."""
+        if isinstance(self.input, str):
+            return [self.input]
+        return [self.input] if isinstance(self.input[0], int) else cast("list[str]", self.input)
 
 
 def _id_as_text(value: Any) -> str:

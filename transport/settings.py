@@ -101,20 +101,22 @@ class ProcessSettings(BaseSettings):
         )
 
     @classmethod
-    def build(cls, flags: dict[str, Any], file: Path | None, section: str) -> Self:
+    def build(
+        cls, flags: dict[str, Any], file: Path | None, section: str, beneath: dict[str, Any] | None = None
+    ) -> Self:
         """Settings from flags, environment and file.
 
         Args:
             flags: What the command line says, nested as the settings are; None values count as not given.
             file: TOML file; its top level holds for every process, the table `section` for this one.
             section: Name of this process's table.
+            beneath: Defaults under all of them.
 
         Raises:
             SettingsError: A value does not fit, a name is unknown, or the file cannot be read.
         """
         given = _given(flags)
-        if file is not None:
-            given[_FILE] = _read_section(file, section)
+        given[_FILE] = _merged(beneath or {}, {} if file is None else _read_section(file, section))
         try:
             return cls(**given)
         except ValidationError as error:
@@ -133,7 +135,7 @@ def _given(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_section(path: Path, section: str) -> dict[str, Any]:
-    entries = _read_toml(path)
+    entries = read_toml(path)
     common = {name: value for name, value in entries.items() if name not in _SECTIONS}
     return _merged(common, entries.get(section, {}))
 
@@ -148,14 +150,19 @@ def _merged(common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_options(path: Path) -> dict[str, str]:
-    entries = _read_toml(path)
+    entries = read_toml(path)
     nested = [name for name, value in entries.items() if isinstance(value, dict)]
     if nested:
         raise SettingsError(f'{path}: quote option names that hold dots, for instance "{nested[0]}.…" = "…"')
     return {name: _option_text(value) for name, value in entries.items()}
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The entries of a TOML file.
+
+    Raises:
+        SettingsError: It cannot be read; one line that names it.
+    """
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:

@@ -70,6 +70,9 @@ class Beats:
                 "dimensions": list(card.dimensions),
                 "max_tokens": card.max_tokens,
                 "asymmetric": card.asymmetric,
+                "embedding_types": list(card.embedding_types),
+                "clamp_dimensions": card.clamp_dimensions,
+                "vocabulary": card.vocabulary,
                 "device": card.device,
                 "dtype": card.dtype,
             }

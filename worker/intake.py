@@ -16,7 +16,6 @@ from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.headers import parse_request_headers
 from transport.errors import FatalTransportError
 
-from .contract import plan
 from .destinations import Profile
 from .outcomes import deadline_error
 from .request import RequestInFlight
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from schemas.requests import EmbeddingRequest
+    from schemas.served_model import Plan
     from schemas.topics import Lane
     from transport.consumer import AssignmentListener, GroupConsumer
     from transport.messages import Message
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from .bounds import InFlight
     from .destinations import Destination, Destinations
-    from .encoder.interface import ModelCard
     from .offsets import LaneOffsets
     from .ordering import KeyOrder
+    from .planning import Planning
 
 log = structlog.get_logger("worker")
 
@@ -50,7 +50,7 @@ class Intake:
 
     Args:
         lane: Which lane.
-        card: The model that answers.
+        planning: Decides how a request is computed.
         destinations: Where answers may go.
         offsets: The lane's watermark.
         in_flight: The lane's bounds.
@@ -68,7 +68,7 @@ class Intake:
         self,
         lane: Lane,
         *,
-        card: ModelCard,
+        planning: Planning,
         destinations: Destinations,
         offsets: LaneOffsets,
         in_flight: InFlight,
@@ -82,7 +82,7 @@ class Intake:
         on_failed: Callable[[RequestInFlight], None],
     ) -> None:
         self._lane = lane
-        self._card = card
+        self._planning = planning
         self._destinations = destinations
         self._offsets = offsets
         self._in_flight = in_flight
@@ -199,12 +199,12 @@ class Intake:
         destination: Destination | None = None
         request: EmbeddingRequest | None = None
         error: RequestError | UnanswerableError | None = None
-        prefix, dim = "", 0
+        chosen: Plan | None = None
         try:
             destination = self._destinations.of(headers)
             if message.value is not None:
                 request = decode_request(message.value, message.key)
-                prefix, dim = self._plan(request, destination)
+                chosen = self._plan(request, destination)
         except (RequestError, UnanswerableError) as problem:
             error = problem
             if request is not None and isinstance(problem, RequestError):
@@ -215,12 +215,13 @@ class Intake:
             submitted=submitted,
             headers=headers,
             destination=destination,
-            reservation=self._in_flight.reserve(*_expected(message, request, dim)),
+            reservation=self._in_flight.reserve(*_expected(message, request, chosen)),
             request=request,
-            prefix=prefix,
-            dim=dim,
             error=error,
         )
+        if chosen is not None:
+            item.prefix = self._planning.prefix(chosen.role)
+            item.dim, item.embedding_type = chosen.dim, chosen.embedding_type
         if error is None:
             item.error = deadline_error(item, time.time() * 1000, self._clock_skew_ms)
         return item
@@ -259,20 +260,20 @@ class Intake:
             messages=messages,
         )
 
-    def _plan(self, request: EmbeddingRequest, destination: Destination) -> tuple[str, int]:
-        """Prefix and length of the vectors.
+    def _plan(self, request: EmbeddingRequest, destination: Destination) -> Plan:
+        """How the request is to be computed.
 
         Raises:
             RequestError: The request asks for what cannot be done or answered.
         """
-        chosen = plan(request, self._card)
+        chosen = self._planning.plan(request, self._lane)
         if destination.profile is Profile.FLAT and len(request.inputs) > 1:
             raise RequestError(
                 ErrorCode.INVALID_REQUEST,
                 f"topic {destination.topic} takes one input a request, not {len(request.inputs)}: split the request",
                 param="input",
             )
-        least = least_response_bytes(len(request.inputs), chosen.dim, request.encoding_format)
+        least = least_response_bytes(len(request.inputs), chosen.dim, request.encoding_format, chosen.embedding_type)
         if least > self._max_response_bytes:
             raise RequestError(
                 ErrorCode.RESPONSE_TOO_LARGE,
@@ -280,14 +281,14 @@ class Intake:
                 "send fewer inputs a request, or ask for encoding_format base64",
                 param="input",
             )
-        return chosen.prefix, chosen.dim
+        return chosen
 
 
-def _expected(message: Message, request: EmbeddingRequest | None, dim: int) -> tuple[int, int]:
+def _expected(message: Message, request: EmbeddingRequest | None, chosen: Plan | None) -> tuple[int, int]:
     """Tokens and bytes a message holds from here to its acknowledgement, estimated."""
     size_bytes = len(message.value or b"")
-    if request is None:
+    if request is None or chosen is None:
         return 0, size_bytes
-    inputs = len(request.inputs)
-    vectors = inputs * dim * 4 + response_bytes(inputs, dim, request.encoding_format)
+    inputs, dim = len(request.inputs), chosen.dim
+    vectors = inputs * dim * 4 + response_bytes(inputs, dim, request.encoding_format, chosen.embedding_type)
     return size_bytes // _BYTES_PER_TOKEN + inputs, size_bytes + vectors

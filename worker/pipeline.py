@@ -24,6 +24,7 @@ from transport.topic_setup import check_topics
 
 from .beats import Beats, check_revisions
 from .bounds import InFlight
+from .catalogue import neighbours
 from .destinations import Destinations
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
@@ -31,6 +32,7 @@ from .errors import DrainError
 from .intake import Intake
 from .offsets import LaneOffsets
 from .ordering import KeyOrder
+from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
 from .stages import StageFailure, start_stage
@@ -153,7 +155,7 @@ class Worker:
                 known_topics,
                 order,
                 worker_id=self.worker_id,
-                revision=card.revision,
+                card=card,
                 max_response_bytes=limit,
                 is_current=is_current,
                 on_closed=close,
@@ -184,12 +186,13 @@ class Worker:
             on_failed=publish,
         )
         destinations = Destinations(self._topics, settings.reply_topics, settings.flat_topics)
+        planning = Planning(card, self._topics, neighbours(settings))
         drain = threading.Event()
         intakes = []
         for lane in Lane:
             intake = Intake(
                 lane,
-                card=card,
+                planning=planning,
                 destinations=destinations,
                 offsets=offsets[lane],
                 in_flight=in_flight[lane],

@@ -19,6 +19,7 @@ import structlog
 from schemas import headers as names
 from schemas.codec import encode_error, encode_flat, encode_response
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
+from schemas.quantization import quantize
 from transport.producer import DeliveryFailure, FailureKind
 
 from .dead_letters import dead_letter_headers
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from transport.known_topics import KnownTopics
     from transport.producer import DeliveringProducer
 
+    from .encoder.interface import ModelCard
     from .ordering import KeyOrder
     from .request import RequestInFlight
 
@@ -88,7 +90,7 @@ class Publisher:
         known_topics: Tells whether a destination exists.
         order: Order of the answers of one key.
         worker_id: Named in dead letters.
-        revision: The model's, named in responses.
+        card: The model's: its revision is named in responses, its ranges decide their numbers.
         max_response_bytes: Largest message a destination takes, headers included.
         is_current: Whether a request's partition is still ours.
         on_closed: Gets every request once: True when the broker has all it led to, False when it was discarded.
@@ -102,7 +104,7 @@ class Publisher:
         order: KeyOrder,
         *,
         worker_id: str,
-        revision: str,
+        card: ModelCard,
         max_response_bytes: int,
         is_current: Callable[[RequestInFlight], bool],
         on_closed: Callable[[RequestInFlight, bool], None],
@@ -112,7 +114,7 @@ class Publisher:
         self._known_topics = known_topics
         self._order = order
         self._worker_id = worker_id
-        self._revision = revision.encode()
+        self._card = card
         self._max_response_bytes = max_response_bytes
         self._is_current = is_current
         self._on_closed = on_closed
@@ -174,11 +176,13 @@ class Publisher:
         if request is None or destination is None:
             raise AssertionError("a request without error has a destination and was decoded")
         try:
+            vectors = quantize(item.vectors, item.embedding_type, self._card.ranges)
             if destination.profile is Profile.FLAT:
                 value = encode_flat(
                     request_id=request.id,
                     model=request.model,
-                    vectors=item.vectors,
+                    vectors=vectors,
+                    dim=item.dim,
                     encoding=request.encoding_format,
                     metadata=request.metadata,
                 )
@@ -186,7 +190,7 @@ class Publisher:
                 value = encode_response(
                     request_id=request.id,
                     model=request.model,
-                    vectors=item.vectors,
+                    vectors=vectors,
                     encoding=request.encoding_format,
                     prompt_tokens=item.prompt_tokens,
                     metadata=request.metadata,
@@ -275,7 +279,7 @@ class Publisher:
         message, given = item.message, item.headers
         headers: list[Header] = [
             (names.STATUS, status.encode()),
-            (names.MODEL_REVISION, self._revision),
+            (names.MODEL_REVISION, self._card.revision.encode()),
             (names.SOURCE_TOPIC, message.topic.encode()),
             (names.SOURCE_PARTITION, names.encode_number(message.partition)),
             (names.SOURCE_OFFSET, names.encode_number(message.offset)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from schemas.requests import EmbeddingRequest, EncodingFormat
+from schemas.requests import EmbeddingRequest, EmbeddingType, EncodingFormat, Truncate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,9 @@ class RequestInFlight:
     prefix: str = ""
     """Text put before each input, by its role."""
     dim: int = 0
-    """Length of the vectors to return."""
+    """Length of the vectors to compute."""
+    embedding_type: EmbeddingType = EmbeddingType.FLOAT
+    """What their numbers become."""
     error: RequestError | UnanswerableError | None = None
     """The first thing that went wrong; inputs not yet computed are then left out."""
     prompt_tokens: int = 0
@@ -63,6 +65,10 @@ class RequestInFlight:
             count = len(self.request.inputs) if self.request else 0
             self._vectors = np.empty((count, self.dim), dtype=np.float32)
         return self._vectors
+
+    @property
+    def truncate(self) -> Truncate:
+        return self.request.truncate if self.request else Truncate.NONE
 
     @property
     def encoding(self) -> EncodingFormat:

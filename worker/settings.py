@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.requests import EmbeddingType
 from schemas.topics import SLUG_PATTERN
 from transport.settings import ProcessSettings
 
@@ -35,14 +37,26 @@ class ModelSettings(BaseModel):
     """Of the weights; `auto`: bfloat16 where the device computes in it, float32 elsewhere."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Token limit of an input; none given: the model's own."""
-    query_prefix: str = ""
-    """Put before an input whose role is `query`."""
-    passage_prefix: str = ""
-    """Put before an input whose role is `passage`."""
+    query_prefix: str | None = None
+    """Put before an input whose role is `query`; none given: the model's own prompt, if it has one."""
+    passage_prefix: str | None = None
+    """Put before an input whose role is `passage`; none given: the model's own prompt, if it has one."""
     asymmetric: bool = False
     """Whether a request must name its role."""
-    dimensions: list[int] = []
+    dimensions: list[Annotated[int, Field(ge=1)]] = []
     """Lengths a request may ask for beside the native one (Matryoshka models)."""
+    clamp_dimensions: bool = False
+    """Answer more `dimensions` than there are with the native length, instead of an error."""
+    embedding_types: Annotated[list[EmbeddingType], Field(min_length=1)] | None = None
+    """Types of numbers a request may ask for; none given: float, binary, ubinary, and with ranges int8 and uint8."""
+    embedding_ranges: tuple[float, float] | Path | None = None
+    """Lowest and highest value of a dimension, for int8 and uint8: two numbers, or a `.npy` file, shape (2, dim)."""
+    pooling: Literal["cls", "lasttoken", "max", "mean"] | None = None
+    """How token vectors become one; none given: the model's own way."""
+    trust_remote_code: bool = False
+    """Run code that comes with the model."""
+    accept_token_ids: bool = False
+    """Take ids of the model's own vocabulary as inputs, read as given: no prefix, no special tokens added."""
 
 
 class BatchSettings(BaseModel):
@@ -78,6 +92,8 @@ class BoundSettings(BaseModel):
 class WorkerSettings(ProcessSettings):
     """Settings of `kafka-embeddings worker`."""
 
+    models: Path | None = None
+    """Catalogue (TOML) of the models that are served; this worker serves the one that `model.name` names."""
     model: ModelSettings = ModelSettings()
     batch: BatchSettings = BatchSettings()
     bounds: BoundSettings = BoundSettings()

@@ -11,18 +11,18 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from schemas.requests import Truncate
+from schemas.served_model import too_long
 from schemas.topics import Lane
 
-from .contract import too_long
+from .encoder.interface import Tokens
 from .scheduler import WaitingInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from schemas.requests import Truncate
-
     from .bounds import InFlight
-    from .encoder.interface import Tokenizer, Tokens
+    from .encoder.interface import Tokenizer
     from .request import RequestInFlight
 
 _CHUNK_REQUESTS: Final = 128
@@ -102,14 +102,23 @@ class Tokenization:
     def _tokenize(self, chunk: list[RequestInFlight]) -> None:
         texts: list[str] = []
         truncations: list[Truncate] = []
+        prefixes: list[int] = []
         for item in chunk:
-            if item.request is not None:
-                texts.extend(item.prefix + text if item.prefix else text for text in item.request.inputs)
-                truncations.extend([item.request.truncate] * len(item.request.inputs))
-        tokenized = iter(self._tokenizer.tokenize(texts, truncations))
+            for given in item.request.inputs if item.request else ():
+                if isinstance(given, str):
+                    texts.append(item.prefix + given)
+                    truncations.append(item.truncate)
+                    prefixes.append(len(item.prefix))
+        tokenized = iter(self._tokenizer.tokenize(texts, truncations, prefixes))
         for item in chunk:
-            count = len(item.request.inputs) if item.request else 0
-            self._hand_on(item, [next(tokenized) for _ in range(count)])
+            inputs = item.request.inputs if item.request else ()
+            self._hand_on(
+                item,
+                [
+                    next(tokenized) if isinstance(given, str) else _cut(given, item.truncate, self._max_tokens)
+                    for given in inputs
+                ],
+            )
 
     def _hand_on(self, item: RequestInFlight, inputs: list[Tokens]) -> None:
         for index, tokens in enumerate(inputs):
@@ -124,6 +133,13 @@ class Tokenization:
         item.remaining = len(inputs)
         self._in_flight[item.lane].correct(item.reservation, tokens=item.prompt_tokens)
         self._on_tokenized([WaitingInput(item, index, tokens.ids) for index, tokens in enumerate(inputs)])
+
+
+def _cut(ids: list[int], truncate: Truncate, max_tokens: int) -> Tokens:
+    """Token ids are what the model reads, as given: nothing is put around them, and only the limit holds."""
+    if truncate is Truncate.NONE:
+        return Tokens(ids, len(ids))
+    return Tokens(ids[-max_tokens:] if truncate is Truncate.START else ids[:max_tokens], len(ids))
 
 
 def _characters(item: RequestInFlight) -> int:

@@ -42,6 +42,9 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
+TOKEN_IDS = st.lists(st.integers(0, 2**31), min_size=1) | st.lists(
+    st.lists(st.integers(0, 2**31), min_size=1), min_size=1, max_size=5
+)
 JSON_OBJECTS = st.dictionaries(st.text(), JSON_VALUES, max_size=4)
 KEYS = st.none() | st.binary(max_size=20) | st.text(max_size=20).map(str.encode)
 
@@ -111,17 +114,22 @@ def test_every_recorded_request_has_a_row_and_every_row_a_file(kind: str) -> Non
     assert rows == set(files(f"requests/{kind}"))
 
 
+def is_one_input(given: Any) -> bool:
+    return isinstance(given, str) or isinstance(given[0], int)
+
+
 @pytest.mark.parametrize("recorded", VALID, ids=lambda recorded: recorded.name)
 def test_a_valid_payload_is_a_request_under_its_id(recorded: Recorded) -> None:
     request = codec.decode_request(recorded.value, recorded.key)
     fields = json.loads(recorded.value)
     assert request.id == recorded.expected["id"]
     assert request.model == fields["model"]
-    assert request.inputs == (fields["input"] if isinstance(fields["input"], list) else [fields["input"]])
+    assert request.inputs == ([fields["input"]] if is_one_input(fields["input"]) else fields["input"])
     assert request.metadata == fields.get("metadata")
-    for name in ("input_type", "embedding_type", "dimensions", "user", "modality"):
+    for name in ("input_type", "dimensions", "user", "modality"):
         assert getattr(request, name) == fields.get(name)
     assert request.encoding_format == (fields.get("encoding_format") or "float")
+    assert request.embedding_type == (fields.get("embedding_type") or "float")
     assert request.truncate == (fields.get("truncate") or "NONE")
 
 
@@ -185,8 +193,9 @@ def test_an_error_names_its_field_or_says_what_the_bytes_are(recorded: Recorded)
         ("byte-order-mark.bin", "byte order mark"),
         ("lone-surrogate-in-input.bin", "lone surrogate"),
         ("lone-low-surrogate-in-input.bin", "lone surrogate"),
-        ("input-token-array.json", "check_embedding_ctx_length=False"),
-        ("input-token-arrays.json", "check_embedding_ctx_length=False"),
+        ("input-token-negative.json", "-3, which is no token id"),
+        ("input-token-array-empty.json", "input[1] is empty"),
+        ("input-token-array-among-texts.json", "input[1] must be a string, not a list"),
         ("input-list-of-2049.json", "the limit is 2048"),
         ("input-type-document.json", "'query' or 'passage', not \"document\""),
         ("model-null.json", "not null"),
@@ -350,7 +359,7 @@ def test_a_request_whose_metadata_hold_a_non_finite_number_is_not_written(number
         EmbeddingRequest,
         id=st.text(min_size=1, max_size=100),
         model=st.text(min_size=1, max_size=MAX_MODEL_CHARACTERS),
-        input=st.text(min_size=1) | st.lists(st.text(min_size=1), min_size=1, max_size=5),
+        input=st.text(min_size=1) | st.lists(st.text(min_size=1), min_size=1, max_size=5) | TOKEN_IDS,
         input_type=st.sampled_from([None, "query", "passage"]),
         encoding_format=st.sampled_from(["float", "base64"]),
         embedding_type=st.sampled_from([None, "float", "int8"]),
@@ -404,7 +413,9 @@ def test_rows_that_are_not_contiguous_are_written_as_if_they_were(encoding: Enco
         expected = np.ascontiguousarray(strided)
         assert response(strided, encoding) == response(expected, encoding)
         flat: dict[str, Any] = {"request_id": "a", "model": "m", "encoding": encoding}
-        assert codec.encode_flat(vectors=strided[:1], **flat) == codec.encode_flat(vectors=expected[:1], **flat)
+        assert codec.encode_flat(vectors=strided[:1], dim=4, **flat) == codec.encode_flat(
+            vectors=expected[:1], dim=4, **flat
+        )
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
@@ -418,7 +429,7 @@ def test_a_vector_that_is_not_finite_is_written_by_no_encoder(number: float, enc
     with pytest.raises(ValueError, match="NaN or infinity"):
         codec.encode_list(vectors=vectors, prompt_tokens=1, **named)
     with pytest.raises(ValueError, match="NaN or infinity"):
-        codec.encode_flat(request_id="a", vectors=vectors[1:], **named)
+        codec.encode_flat(request_id="a", vectors=vectors[1:], dim=4, **named)
 
 
 def test_the_flat_profile_holds_one_vector_and_its_own_fields_win() -> None:
@@ -427,6 +438,7 @@ def test_the_flat_profile_holds_one_vector_and_its_own_fields_win() -> None:
         request_id="a",
         model="m",
         vectors=vectors[:1],
+        dim=4,
         encoding=EncodingFormat.FLOAT,
         metadata={"id": "mine", "embedding": 5, "page": 3},
     )
@@ -435,7 +447,7 @@ def test_the_flat_profile_holds_one_vector_and_its_own_fields_win() -> None:
     assert (fields["id"], fields["dimensions"], fields["page"]) == ("a", 4, 3)
     assert np.array(fields["embedding"], dtype=np.float32).tobytes() == vectors[0].tobytes()
     with pytest.raises(ValueError, match="one vector, not 2"):
-        codec.encode_flat(request_id="a", model="m", vectors=vectors, encoding=EncodingFormat.FLOAT)
+        codec.encode_flat(request_id="a", model="m", vectors=vectors, dim=4, encoding=EncodingFormat.FLOAT)
 
 
 # --- the bound that is reserved -------------------------------------------------------------------------

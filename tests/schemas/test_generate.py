@@ -77,6 +77,9 @@ def test_a_schema_finds_every_fault_it_can_express(recorded: Recorded) -> None:
         assert refuses == (verdict == "refuses")
 
 
+TOKENS = {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 0}}
+
+
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
@@ -85,6 +88,8 @@ def test_a_schema_finds_every_fault_it_can_express(recorded: Recorded) -> None:
             [
                 {"type": "string", "minLength": 1},
                 {"type": "array", "minItems": 1, "maxItems": 2048, "items": {"type": "string", "minLength": 1}},
+                TOKENS,
+                {"type": "array", "minItems": 1, "maxItems": 2048, "items": TOKENS},
             ],
         ),
         (

@@ -13,6 +13,7 @@ from schemas.requests import (
     MAX_METADATA_DEPTH,
     EmbeddingBody,
     EmbeddingRequest,
+    EmbeddingType,
     EncodingFormat,
     InputType,
     Truncate,
@@ -57,11 +58,12 @@ def test_a_body_without_options_has_the_documented_defaults() -> None:
     plain = body()
     assert plain.encoding_format is EncodingFormat.FLOAT
     assert plain.truncate is Truncate.NONE
-    assert (plain.input_type, plain.embedding_type, plain.dimensions, plain.user, plain.modality) == (None,) * 5
+    assert (plain.input_type, plain.dimensions, plain.user, plain.modality) == (None,) * 4
+    assert plain.embedding_type is EmbeddingType.FLOAT
 
 
 def test_null_is_the_default() -> None:
-    given = body(encoding_format=None, truncate=None, input_type=None, dimensions=None)
+    given = body(encoding_format=None, embedding_type=None, truncate=None, input_type=None, dimensions=None)
     assert given == body()
 
 
@@ -106,9 +108,11 @@ def test_one_input_over_the_limit_is_refused_with_both_numbers() -> None:
         (["a", True], "input[1] must be a string, not a boolean"),
         (["a", ["b"]], "input[1] must be a string, not a list"),
         ([{}], "input[0] must be a string, not an object"),
-        ([[]], "input[0] must be a string, not a list"),
-        ([1, 2], "check_embedding_ctx_length=False"),
-        ([[1], [2]], "check_embedding_ctx_length=False"),
+        ([[]], "input[0] is empty"),
+        ([[None]], "input[0] must be a string, not a list"),
+        ([1, -2], "input[1] holds -2, which is no token id"),
+        ([1, "a"], "input[1] is a string among token ids"),
+        ([[1], 2], "input[1] is a number, input[0] is a list"),
     ],
 )
 def test_a_wrong_input_is_named_with_its_index(given: object, said: str) -> None:

@@ -50,7 +50,7 @@ def test_the_models_describe_what_the_codec_writes_field_for_field(
     with_id = common | {"request_id": "a", "metadata": metadata}
     response = codec.encode_response(vectors=VECTORS, prompt_tokens=3, **with_id)
     http = codec.encode_list(vectors=VECTORS, prompt_tokens=3, **common)
-    flat = codec.encode_flat(vectors=VECTORS[:1], **with_id)
+    flat = codec.encode_flat(vectors=VECTORS[:1], dim=VECTORS.shape[1], **with_id)
     error = RequestError(ErrorCode.TIMEOUT, "late", param="input", index=1, request_id="a", metadata=metadata)
     written: list[tuple[type[BaseModel], bytes]] = [
         (EmbeddingResponse, response),

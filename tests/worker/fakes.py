@@ -136,7 +136,9 @@ class WordTokenizer:
         self.calls: list[list[str]] = []
         self.threads: set[str] = set()
 
-    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], truncations: Sequence[Truncate], prefixes: Sequence[int] | None = None
+    ) -> list[Tokens]:
         self.calls.append(list(texts))
         self.threads.add(threading.current_thread().name)
         tokenized = []

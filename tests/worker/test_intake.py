@@ -19,6 +19,7 @@ from worker.destinations import Destinations
 from worker.intake import Intake
 from worker.offsets import LaneOffsets
 from worker.ordering import KeyOrder
+from worker.planning import Planning
 
 from .fakes import DIM, FakeConsumer, a_card, a_message, a_value
 
@@ -47,7 +48,7 @@ class Bench:
         self.drain = threading.Event()
         self.consumer: FakeConsumer
         known: dict[str, Any] = {
-            "card": a_card(),
+            "planning": Planning(a_card(), TopicNames()),
             "destinations": Destinations(TopicNames(), flat=["sink.docs"]),
             "max_response_bytes": 10**6,
             "max_past_watermark": 10_000,

@@ -18,7 +18,7 @@ from worker.errors import PublishError
 from worker.ordering import KeyOrder
 from worker.publisher import Publisher
 
-from .fakes import RESPONSES, FakeProducer, FakeTopics, Produced, an_item, answer, error_of, unit_vectors
+from .fakes import RESPONSES, FakeProducer, FakeTopics, Produced, a_card, an_item, answer, error_of, unit_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ class Bench:
             cast("Any", self.topics),
             self.order,
             worker_id="w1",
-            revision="cafe",
+            card=a_card(revision="cafe"),
             max_response_bytes=MAX_BYTES,
             is_current=lambda item: self.is_current(item),
             on_closed=lambda item, acknowledged: self.closed.append((item, acknowledged)),

@@ -186,10 +186,12 @@ class HeldTokenizer(WordTokenizer):
         super().__init__(MAX_TOKENS)
         self.entered, self.release = threading.Event(), threading.Event()
 
-    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], truncations: Sequence[Truncate], prefixes: Sequence[int] | None = None
+    ) -> list[Tokens]:
         self.entered.set()
         assert self.release.wait(WAIT_SECONDS)
-        return super().tokenize(texts, truncations)
+        return super().tokenize(texts, truncations, prefixes)
 
 
 def test_an_interactive_request_waits_for_the_chunk_under_way_and_for_nothing_else() -> None:
@@ -257,7 +259,7 @@ def test_a_stop_ends_every_thread_although_work_waits(bench: Bench) -> None:
 
 def test_what_a_tokenizer_dies_of_ends_the_thread_with_it() -> None:
     class Broken:
-        def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+        def tokenize(self, *_: object) -> list[Tokens]:
             raise MemoryError
 
     bench = Bench(Broken())

