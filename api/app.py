@@ -14,6 +14,7 @@ from .embeddings import embeddings_router
 from .errors import error_response, http_error
 from .health import health_router
 from .metadata import metadata_router, release
+from .metrics import Measured, Metrics, metrics_router
 from .request_context import RequestContext
 from .served_models import models_router
 
@@ -38,28 +39,36 @@ def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admiss
         SettingsError: The file of keys or the storage of limits cannot be used.
     """
     admission = admission or Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
+    metrics = Metrics(admission, client)
     app = FastAPI(
         title="kafka-embeddings",
         version=release(),
         redirect_slashes=False,  # a path with one too many is not found, in our words
         summary="Embeddings over HTTP, as OpenAI's and NVIDIA's clients ask for them.",
     )
-    app.include_router(embeddings_router(client, settings, admission))
+    app.include_router(embeddings_router(client, settings, admission, metrics))
     app.include_router(models_router(client))
     app.include_router(health_router(client))
     app.include_router(metadata_router(client))
+    app.include_router(metrics_router(metrics))
 
     # Inside what the framework puts around everything, which would answer our own failures in its own words.
     app.add_middleware(RequestContext)
+    app.add_middleware(Measured, metrics=metrics)
 
     @app.exception_handler(RequestError)
-    async def refused(_: Request, error: RequestError) -> Response:
-        return error_response(error)
+    async def refused(request: Request, error: RequestError) -> Response:
+        return _answer(request, error)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
-        response = error_response(http_error(error, request.method, request.url.path))
+        response = _answer(request, http_error(error, request.method, request.url.path))
         response.headers.update(error.headers or {})  # a 405 must name what is allowed
         return response
 
     return app
+
+
+def _answer(request: Request, error: RequestError) -> Response:
+    request.state.error_code = error.code.value  # for the metrics
+    return error_response(error)

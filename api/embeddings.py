@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from schemas.headers import Header
 
     from .admission import Admission
+    from .metrics import Metrics
     from .settings import ApiSettings
 
 
-def embeddings_router(client: EmbeddingClient, settings: ApiSettings, admission: Admission) -> APIRouter:
+def embeddings_router(
+    client: EmbeddingClient, settings: ApiSettings, admission: Admission, metrics: Metrics
+) -> APIRouter:
     """The route, over one client."""
     router = APIRouter()
     keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
@@ -70,6 +73,7 @@ def embeddings_router(client: EmbeddingClient, settings: ApiSettings, admission:
                     await charge.settle(0)
                 raise
         await charge.settle(vectors.prompt_tokens)
+        metrics.answered(worker.model, len(body.inputs), vectors.prompt_tokens)
         content = encode_list(
             model=body.model,
             vectors=vectors.vectors,

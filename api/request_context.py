@@ -61,6 +61,7 @@ class RequestContext:
             log.error("request failed", request_id=request_id, path=scope["path"], causes=_causes(error))
             if started:
                 raise
+            scope["state"]["error_code"] = ErrorCode.INTERNAL_ERROR.value
             answer = error_response(
                 RequestError(ErrorCode.INTERNAL_ERROR, f"internal error: report it with request id {request_id}")
             )

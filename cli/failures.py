@@ -21,6 +21,7 @@ _WRONG_SETTINGS: Final = frozenset(
 _EXTRAS: Final = {
     "fastapi": "api",
     "limits": "api",
+    "prometheus_client": "api",
     "uvicorn": "api",
     "torch": "worker",
     "sentence_transformers": "worker",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,3 +117,8 @@ def ask(http: httpx.Client, *, key: str | None = None, **fields: Any) -> httpx.R
     """Ask for the vector of a text."""
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     return http.post("/v1/embeddings", json={"model": MODEL, "input": "a text", **fields}, headers=headers)
+
+
+def raw_connection(http: httpx.Client) -> closing[socket.socket]:
+    """A connection of one's own to the API a client is for, closed on leaving."""
+    return closing(socket.create_connection(("127.0.0.1", http.base_url.port or 0), timeout=20))

@@ -190,7 +190,21 @@ def test_a_caller_without_a_key_learns_nothing_of_its_body(guarded: tuple[httpx.
 
 
 @pytest.mark.parametrize(
-    "path_", ["/v1/models", f"/v1/models/{MODEL}", "/v1/health/live", "/v1/health/ready", "/openapi.json", "/docs"]
+    "path_",
+    [
+        "/v1/models",
+        f"/v1/models/{MODEL}",
+        "/v1/health/live",
+        "/v1/health/ready",
+        "/v1/metadata",
+        "/v1/license",
+        "/v1/manifest",
+        "/v1/version",
+        "/v1/metrics",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+    ],
 )
 def test_what_probes_and_operators_ask_stays_open(guarded: tuple[httpx.Client, str], path_: str) -> None:
     assert guarded[0].get(path_).status_code == 200

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +13,10 @@ from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 
 from .hybrid import check_error
-from .stand_in import StandInClient, api_over, ask
+from .stand_in import StandInClient, api_over, ask, raw_connection
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
 
     import httpx
@@ -36,8 +36,7 @@ class Place:
     @contextmanager
     def connection(self, *headers: str) -> Iterator[socket.socket]:
         """A connection on which a request has begun."""
-        address = ("127.0.0.1", self.http.base_url.port or 0)
-        with closing(socket.create_connection(address, timeout=20)) as connection:
+        with raw_connection(self.http) as connection:
             head = "\r\n".join(("POST /v1/embeddings HTTP/1.1", "host: x", *headers))
             connection.sendall(f"{head}\r\n\r\n".encode())
             yield connection
