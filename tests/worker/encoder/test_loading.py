@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 from transformers import configuration_utils
 
-from schemas.requests import InputType, Truncate
+from schemas.requests import EmbeddingType, InputType, Truncate
 from worker.encoder import loading
 from worker.encoder.loading import load_model
 from worker.errors import ModelError
 from worker.settings import ModelSettings
 
+from .comparison import encode, least_cosine
 from .tiny_models import DIM, LIMIT, a_dense_layer, normalize, pooling_then, save_tiny_model
 
 if TYPE_CHECKING:
@@ -57,7 +60,6 @@ def tiny(tmp_path: Path) -> Path:
 def test_the_packaged_model_is_the_default_and_needs_no_network(default_model: LoadedModel) -> None:
     card = default_model.card
     assert (card.name, card.dim, card.max_tokens) == ("all-MiniLM-L6-v2", 384, 256)
-    assert card.names == {"all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"}
     assert (card.device, card.dtype, card.budget_tokens) == ("cpu", "float32", 2048)
     assert (card.asymmetric, card.dimensions, card.slug) == (False, (), "")
     assert len(card.revision) == 16
@@ -67,7 +69,7 @@ def test_a_card_tells_what_settings_and_model_say(tiny: Path) -> None:
     card = load(
         tiny, aliases=["other"], slug="s", asymmetric=True, dimensions=[8, 16], dtype="bfloat16", max_tokens=20
     ).card
-    assert (card.names, card.slug, card.asymmetric) == ({"tiny", "other"}, "s", True)
+    assert (card.name, card.aliases, card.slug, card.asymmetric) == ("tiny", ("other",), "s", True)
     assert (card.dim, card.dimensions, card.max_tokens, card.dtype) == (DIM, (8, 16), 20, "bfloat16")
 
 
@@ -83,10 +85,85 @@ def test_prompts_are_the_settings_or_the_models_own(tiny: Path) -> None:
     assert load(tiny).card.prefixes == {InputType.QUERY: "q: ", InputType.PASSAGE: "d: "}
     given = load(tiny, query_prefix="Q ", passage_prefix="P ").card
     assert given.prefixes == {InputType.QUERY: "Q ", InputType.PASSAGE: "P "}
+    assert load(tiny, query_prefix="").card.prefixes == {InputType.PASSAGE: "d: "}
 
 
-def test_the_default_name_alone_has_the_default_aliases(default_model_folder: Path) -> None:
-    assert load(default_model_folder).card.names == {"tiny"}
+def test_without_a_role_the_models_default_prompt_is_put_in_front(tiny: Path) -> None:
+    change_json(
+        tiny / "config_sentence_transformers.json",
+        prompts={"query": "q: ", "retrieval": "r: "},
+        default_prompt_name="retrieval",
+    )
+    assert load(tiny).card.prefixes == {InputType.QUERY: "q: ", None: "r: "}
+
+
+def test_a_prefix_that_leaves_no_room_for_a_text_is_refused(tiny: Path) -> None:
+    message = refusal(tiny, query_prefix="kafka topic offset broker " * LIMIT)
+    assert f"the limit is {LIMIT}" in message
+
+
+def test_a_model_that_leaves_its_prompt_out_of_pooling_is_refused_where_it_has_one(tiny: Path) -> None:
+    change_json(tiny / "1_Pooling" / "config.json", include_prompt=False)
+    assert "leaves its prompt out of pooling" in refusal(tiny, query_prefix="q: ")
+    assert load(tiny).card.prefixes == {}
+
+
+def test_pooling_is_the_models_own_unless_the_settings_set_one(tiny: Path) -> None:
+    texts = ["kafka topic offset", "broker"]
+    vectors = {
+        kind: encode(load(tiny, pooling=kind), texts, [[0, 1]]) for kind in ("cls", "mean", "max", "lasttoken")
+    }
+    assert np.array_equal(vectors["cls"], encode(load(tiny), texts, [[0, 1]]))
+    kinds = list(vectors)
+    for first, second in itertools.combinations(kinds, 2):
+        assert least_cosine(vectors[first], vectors[second]) < 0.99
+    assert load(tiny, pooling="mean").card.revision != load(tiny).card.revision
+
+
+# --- types of numbers -------------------------------------------------------------------------------------
+
+
+def test_without_ranges_a_model_serves_floats_and_bits(tiny: Path) -> None:
+    card = load(tiny).card
+    assert card.embedding_types == (EmbeddingType.FLOAT, EmbeddingType.BINARY, EmbeddingType.UBINARY)
+    assert (card.ranges, card.vocabulary) == (None, 0)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_with_ranges_a_model_serves_every_type(tiny: Path, tmp_path: Path, stored: bool) -> None:
+    ranges = np.stack([np.full(DIM, -0.5), np.full(DIM, 0.25)]).astype(np.float32)
+    np.save(tmp_path / "ranges.npy", ranges)
+    card = load(tiny, embedding_ranges=tmp_path / "ranges.npy" if stored else (-0.5, 0.25)).card
+    assert set(card.embedding_types) == set(EmbeddingType)
+    assert card.ranges is not None
+    assert np.array_equal(card.ranges, ranges)
+    assert card.revision != load(tiny).card.revision
+
+
+def test_the_settings_may_leave_types_out(tiny: Path) -> None:
+    assert load(tiny, embedding_types=["float"]).card.embedding_types == (EmbeddingType.FLOAT,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"embedding_types": ["float", "int8"]}, "int8 needs 'embedding_ranges'"),
+        ({"embedding_ranges": (0.5, 0.5)}, "must be below its highest"),
+        ({"embedding_ranges": "/no/such/ranges.npy"}, "not a .npy file of shape (2, 32)"),
+        ({"dimensions": [8, 33]}, "'dimensions' allows 33"),
+    ],
+)
+def test_what_does_not_fit_the_model_is_refused(tiny: Path, settings: dict[str, object], reason: str) -> None:
+    assert reason in refusal(tiny, **settings)
+
+
+def test_ranges_of_another_length_are_refused(tiny: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "ranges.npy", np.stack([np.zeros(5), np.ones(5)]))
+    assert "shape (2, 32)" in refusal(tiny, embedding_ranges=tmp_path / "ranges.npy")
+
+
+def test_token_ids_are_accepted_where_the_settings_say_so(tiny: Path) -> None:
+    assert load(tiny, accept_token_ids=True).card.vocabulary == 400
 
 
 # --- revisions --------------------------------------------------------------------------------------------
@@ -215,7 +292,7 @@ def test_a_directory_that_is_no_model_is_refused_by_its_name(tiny: Path, change:
 
 def test_a_model_that_needs_remote_code_is_refused(tiny: Path) -> None:
     change_json(tiny / "config.json", model_type="nonesuch", auto_map={"AutoConfig": "c.C", "AutoModel": "m.M"})
-    assert "custom code" in refusal(tiny)
+    assert "if you trust it, say --trust-remote-code" in refusal(tiny)
 
 
 def test_a_model_without_a_vocabulary_is_not_served(default_model_folder: Path, tmp_path: Path) -> None:
