@@ -56,6 +56,11 @@ class Admission:
         self.used_bytes = 0
         self.used_tokens = 0
         self.requests = 0
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Take nothing more; what was admitted goes on."""
+        self.is_closed = True
 
     @contextmanager
     def admit(self, declared_bytes: int | None) -> Iterator[Place]:
@@ -65,8 +70,10 @@ class Admission:
             declared_bytes: Length of its body; None where nobody says: the place then grows with what is read.
 
         Raises:
-            RequestError: `overloaded`; nothing was started.
+            RequestError: `overloaded`, or `unavailable` once closed; nothing was started.
         """
+        if self.is_closed:
+            raise RequestError(ErrorCode.UNAVAILABLE, "the service is stopping: try again")
         place = Place(self)
         place.grow(UNDECLARED_BYTES if declared_bytes is None else declared_bytes)
         self.requests += 1

@@ -48,7 +48,7 @@ def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admiss
     )
     app.include_router(embeddings_router(client, settings, admission, metrics))
     app.include_router(models_router(client))
-    app.include_router(health_router(client))
+    app.include_router(health_router(client, admission))
     app.include_router(metadata_router(client))
     app.include_router(metrics_router(metrics))
 

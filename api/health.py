@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from client.request_reply import EmbeddingClient
 
+    from .admission import Admission
 
-def health_router(client: EmbeddingClient) -> APIRouter:
-    """The routes, over one client."""
+
+def health_router(client: EmbeddingClient, admission: Admission) -> APIRouter:
+    """The routes, over one client; what takes no more requests is not ready."""
     router = APIRouter(tags=["Health"])
 
     @router.get("/v1/health/live", summary="Is the process alive?")
@@ -26,7 +28,9 @@ def health_router(client: EmbeddingClient) -> APIRouter:
 
     @router.get("/v1/health/ready", summary="Can a request be answered now?", response_model=None)
     async def ready() -> Response:
-        """200 while a worker is ready; its beats are what is judged."""
+        """200 while a worker is ready, by its beats, and this process is not stopping."""
+        if admission.is_closed:
+            return JSONResponse(_body("stopping", ready=False), status_code=503)
         workers = client.workers()
         if any(beat.state is WorkerState.READY for beat in workers):
             return JSONResponse(_body("ready", ready=True))

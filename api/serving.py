@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,9 +16,12 @@ from client.request_reply import EmbeddingClient
 from schemas.topics import Lane, TopicNames
 from transport.errors import SettingsError
 
+from .admission import Admission
 from .app import create_app
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .settings import ApiSettings
 
 log = structlog.get_logger("api")
@@ -61,16 +66,16 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
         failures.append(error)
         server.should_exit = True
 
+    admission = Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
     client = EmbeddingClient(settings.kafka, topics, Lane.INTERACTIVE, settings.client, failed)
     config = uvicorn.Config(
-        create_app(client, settings),
+        create_app(client, settings, admission),
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=int(settings.drain_timeout_seconds),
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, admission, settings.drain_timeout_seconds)
     _stop_on_signal(server)
     async with client:
         host, port = listening.getsockname()[:2]
@@ -78,6 +83,40 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
         await server.serve(sockets=[listening])
     if failures:
         raise failures[0]
+
+
+class _Server(uvicorn.Server):
+    """Drains before it closes its door: asked to stop, it says so to probes and callers until nobody waits any more.
+
+    A second signal, or the end of the drain's time, refuses what is still under way.
+    """
+
+    def __init__(self, config: uvicorn.Config, admission: Admission, drain_timeout_seconds: float) -> None:
+        super().__init__(config)
+        self._admission = admission
+        self._drain_timeout_seconds = drain_timeout_seconds
+        self._drain_until = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        if self._admission.is_closed:
+            self.should_exit = self.force_exit = True
+        self._admission.close()
+        self._drain_until = time.monotonic() + self._drain_timeout_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._admission.is_closed and not self.should_exit:
+            self._drain(time.monotonic())
+        return await super().on_tick(counter)
+
+    def _drain(self, now: float) -> None:
+        under_way = self._admission.requests
+        if under_way and now >= self._drain_until:
+            log.warning("drain timed out", requests=under_way)
+            self.force_exit = True
+        if not under_way or self.force_exit:
+            # For answers that are still being sent.
+            self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain_until - now))
+            self.should_exit = True
 
 
 def _stop_on_signal(server: uvicorn.Server) -> None:

@@ -79,3 +79,15 @@ def test_what_was_read_takes_the_place_of_what_was_expected_and_makes_room() -> 
             place.settle(100, 28)
             assert admission.used_tokens == 53
     assert _used(admission) == (0, 0, 0)
+
+
+def test_once_closed_nothing_more_is_admitted_and_what_was_goes_on() -> None:
+    admission = Admission(100, 25)
+
+    with admission.admit(10):
+        admission.close()
+        with pytest.raises(RequestError) as refused, admission.admit(10):
+            pass
+        assert refused.value.code is ErrorCode.UNAVAILABLE
+        assert _used(admission) == (1, 10, 3)
+    assert _used(admission) == (0, 0, 0)

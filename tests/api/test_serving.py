@@ -3,10 +3,10 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from api.serving import bind
@@ -14,15 +14,18 @@ from schemas.beats import WorkerState
 from schemas.errors import ErrorCode
 from schemas.topics import TopicNames
 from tests.stack.command import Command, run_command
-from tests.stack.stack import MODEL, Api, Stack, http_client
+from tests.stack.stack import Api, Stack, http_client
 from tests.stack.waiting import wait_until
 from transport.errors import SettingsError
 from transport.reader import PartitionReader
 
 from .hybrid import check_error
+from .stand_in import ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
 
 @pytest.fixture
@@ -85,16 +88,30 @@ run()
 
 
 @pytest.mark.slow
-def test_sigterm_ends_an_api_with_status_0_once_what_is_in_flight_is_answered() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_an_api_is_unready_at_once_answers_what_is_in_flight_and_ends_with_0(
+    number: signal.Signals,
+) -> None:
     with Stack() as stack, ThreadPoolExecutor() as threads:
         api = stack.start("--encoder", "null").api
-        url = f"{api.url}/v1/embeddings"
         stack.worker.signal(signal.SIGSTOP)
-        with http_client() as keep_alive:
-            in_flight = threads.submit(keep_alive.post, url, json={"model": MODEL, "input": "a text"})
+        with http_client(api.url) as waiting:
+            in_flight = threads.submit(ask, waiting)
             wait_until(lambda: _is_published(stack), "the request on its topic")
-            api.signal(signal.SIGTERM)
-            wait_until(lambda: not _accepts(api), "a closed door")
+            api.signal(number)
+            wait_until(lambda: api.readiness() == 503, "an API that is not ready", within_seconds=1)
+
+            # To everybody, on old connections and new ones, until the last one is answered.
+            with http_client(api.url) as newcomer:
+                for http in (api.http, newcomer):
+                    assert http.get("/v1/health/ready").json() == {
+                        "object": "health.response",
+                        "message": "stopping",
+                        "ready": False,
+                    }
+                    assert http.get("/v1/health/live").status_code == 200
+                    error = check_error(ask(http), ErrorCode.UNAVAILABLE)
+                    assert "stopping" in error["message"]
             assert api.is_running
             assert not in_flight.done()
 
@@ -102,29 +119,54 @@ def test_sigterm_ends_an_api_with_status_0_once_what_is_in_flight_is_answered() 
 
             assert in_flight.result().status_code == 200
         assert api.wait(10) == 0, api.quote()
+        assert "Traceback" not in api.stderr
 
 
-def test_a_second_sigint_refuses_what_is_in_flight_and_ends(new_stack: Stack) -> None:
-    api = new_stack.start_api()
-    new_stack.say_beat(WorkerState.READY)
-    api.wait_until_ready()
-    with ThreadPoolExecutor() as threads:
-        in_flight = threads.submit(api.http.post, "/v1/embeddings", json={"model": MODEL, "input": "a text"})
-        wait_until(lambda: _is_published(new_stack), "the request on its topic")
+@pytest.mark.slow
+def test_an_api_with_nothing_in_flight_ends_at_once() -> None:
+    with Stack() as stack:
+        api = stack.start_api()
         started_at = time.monotonic()
-        api.signal(signal.SIGINT)
-        wait_until(lambda: not _accepts(api), "a closed door")
-        api.signal(signal.SIGINT)
+        api.signal(signal.SIGTERM)
 
-        check_error(in_flight.result(), ErrorCode.UNAVAILABLE)
-        assert api.wait() == 0
+        assert api.wait() == 0, api.quote()
         assert time.monotonic() - started_at < 8
 
 
-def _accepts(api: Api) -> bool:
-    url = httpx.URL(api.url)
-    with socket.socket() as probe:
-        return probe.connect_ex((url.host, url.port or 0)) == 0
+def test_what_is_in_flight_when_the_drain_is_over_is_refused(new_stack: Stack) -> None:
+    api = new_stack.start_api(environment={"KAFKA_EMBEDDINGS_DRAIN_TIMEOUT_SECONDS": "0.5"})
+    with _in_flight(new_stack, api) as in_flight:
+        api.signal(signal.SIGTERM)
+
+        check_error(in_flight.result(), ErrorCode.UNAVAILABLE)
+        assert api.wait() == 0, api.quote()
+    assert '"drain timed out"' in api.stderr
+    assert "Traceback" not in api.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_refuses_what_is_in_flight_and_ends(new_stack: Stack, number: signal.Signals) -> None:
+    api = new_stack.start_api()
+    with _in_flight(new_stack, api) as in_flight:
+        started_at = time.monotonic()
+        api.signal(number)
+        wait_until(lambda: api.readiness() == 503, "an API that is not ready")
+        api.signal(number)
+
+        check_error(in_flight.result(), ErrorCode.UNAVAILABLE)
+        assert api.wait() == 0, api.quote()
+        assert time.monotonic() - started_at < 8
+
+
+@contextmanager
+def _in_flight(stack: Stack, api: Api) -> Iterator[Future[httpx.Response]]:
+    """A request that no worker will answer."""
+    stack.say_beat(WorkerState.READY)
+    api.wait_until_ready()
+    with ThreadPoolExecutor() as threads:
+        in_flight = threads.submit(ask, api.http)
+        wait_until(lambda: _is_published(stack), "the request on its topic")
+        yield in_flight
 
 
 def _is_published(stack: Stack) -> bool:
