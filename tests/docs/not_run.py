@@ -117,6 +117,9 @@ NOT_RUN: Final[dict[str, NotRun]] = {
         "needs that model", _flags_exist
     ),
     "kafka-embeddings api --bootstrap 127.0.0.1:9092 --port 8000": NotRun(UNTIL_STOPPED, _flags_exist),
+    "kafka-embeddings api --bootstrap 127.0.0.1:9092 --auth keys.json": NotRun(
+        "runs until it is stopped; run with keys by the tests of the API", _flags_exist
+    ),
     "kafka-consumer-groups.sh --bootstrap-server 127.0.0.1:9092 --describe --group embedding.bulk": NotRun(
         "a tool of Kafka's own distribution", _group_is_ours
     ),

@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from api.admission import Admission
+from api.metrics import Metrics
 from cli.failures import one_line
 from schemas.topics import Lane, TopicNames
+from tests.api.stand_in import StandInClient
 from transport.errors import FatalTransportError, SettingsError, TopicSetupError
 from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError
 
@@ -47,3 +50,23 @@ def test_a_failure_on_the_way_ends_with_1(error: type[Exception]) -> None:
 def test_the_groups_have_the_names_of_the_page() -> None:
     for lane in Lane:
         assert f"`{TopicNames().group(lane)}`" in _PAGE
+
+
+def test_the_page_lists_every_metric_of_the_api_with_its_labels() -> None:
+    listed = dict(re.findall(r"^\| `(kafka_embeddings_api_\w+)` \| (.*?) ?\|", _PAGE, re.MULTILINE))
+    metrics = Metrics(Admission(1, 1), StandInClient())
+    metrics.answered("a model", 1, 1)
+    metrics.ended("/", "200", 0.1, None)
+    told = {}
+    for family in metrics.registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = [label for label in family.samples[0].labels if label != "le"]
+        told[name] = ", ".join(f"`{label}`" for label in labels)
+
+    assert listed == told
+
+
+def test_every_error_of_the_api_is_on_the_page() -> None:
+    sources = "\n".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
+
+    assert set(re.findall(r'log\.error\(\s*"([^"]+)', sources)) <= {event for event, level in _EVENTS}
