@@ -147,6 +147,13 @@ def test_llama_index_gets_the_vectors_of_plain_http_in_their_order(
         assert_same_vectors([answer[name]], expected[:1])
 
 
+def test_llama_index_makes_eleven_calls_of_101_documents_and_repeats_none(llama_index: Asked) -> None:
+    documents, query = [10] * 10 + [1], [1]
+
+    assert sorted(llama_index.batches) == sorted(2 * (documents + query))
+    assert [call.status for call in llama_index.calls if call.status != 200] == [400]
+
+
 def test_llama_index_raises_status_400_and_the_code_for_an_over_long_text(llama_index: Asked) -> None:
     assert llama_index.answer["refused"] == {"status": 400, "code": "context_length_exceeded"}
 

@@ -15,12 +15,20 @@ url, *texts = sys.argv[1:]
 # Without a model it takes the first one the server lists.
 embedder = NVIDIAEmbedding(base_url=url)
 
+
+async def ask_asynchronously() -> dict[str, object]:
+    # In one event loop: the client keeps its connections, and they belong to the loop that opened them.
+    return {
+        "async_documents": await embedder.aget_text_embedding_batch(texts),
+        "async_query": await embedder.aget_query_embedding(texts[0]),
+    }
+
+
 answer = {
     "model": embedder.model,
     "documents": embedder.get_text_embedding_batch(texts),
     "query": embedder.get_query_embedding(texts[0]),
-    "async_documents": asyncio.run(embedder.aget_text_embedding_batch(texts)),
-    "async_query": asyncio.run(embedder.aget_query_embedding(texts[0])),
+    **asyncio.run(ask_asynchronously()),
 }
 
 try:
