@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from schemas.requests import InputType, Truncate
 from transport.errors import SettingsError
 from transport.settings import ProcessSettings
+from worker.settings import WorkerSettings
 
 from .embed.command import EmbedSummary, embed_file
 from .embed.destination import check_destination
@@ -20,7 +22,8 @@ from .embed.options import EmbedOptions
 from .embed.progress import open_progress
 from .embed.readers.selection import open_reader
 from .log import configure_log
-from .up.stack import Stack, running_stack, served_name
+from .up.stack import Stack, running_stack
+from .up.workers import WorkerCommand, worker_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +45,7 @@ def run_embed(
     input_type: str | None,
     truncate: str,
     dimensions: int | None,
-    model: str | None,
-    model_flags: list[str],
+    model_flags: dict[str, str | None],
     kafka_flags: dict[str, Any],
     config: Path | None,
 ) -> None:
@@ -53,10 +55,12 @@ def run_embed(
         EmbedError: One line that names the next move; what is done so far is kept for `--resume`.
         SystemExit: 130 after Ctrl-C.
     """
+    settings = ProcessSettings.build(kafka_flags, config, "embed")
+    worker = None if settings.kafka.is_given else _own_worker(model_flags, config)
     options = EmbedOptions(
         input_path=file,
         output_path=output,
-        model=served_name(model, config),
+        model=worker.name if worker else _served_name(model_flags, config),
         format=_choice(InputFormat, format_name, "--format"),
         field=field,
         id_field=id_field,
@@ -68,17 +72,26 @@ def run_embed(
         dimensions=dimensions,
     )
     _refuse_at_once(options)
-    settings = ProcessSettings.build(kafka_flags, config, "embed")
     configure_log("warning", "auto")
     console = Console(stderr=True, highlight=False)
-    worker_flags = None if settings.kafka.is_given else [*model_flags, "--log-level", "warning"]
     try:
-        summary = asyncio.run(_embed(options, settings, worker_flags, console))
+        summary = asyncio.run(_embed(options, settings, worker, console))
     except (asyncio.CancelledError, KeyboardInterrupt):
         hint = "continue with --resume" if options.resumable else "nothing to resume from here"
         sys.stderr.write(f"kafka-embeddings: interrupted: {hint}\n")
         raise SystemExit(130) from None
     _report(summary, options, console)
+
+
+def _own_worker(model_flags: dict[str, str | None], config: Path | None) -> WorkerCommand:
+    [worker] = worker_commands(model_flags, None, config)
+    shared = [*(("--config", str(config)) if config else ()), "--log-level", "warning"]
+    return replace(worker, flags=[*worker.flags, *shared])
+
+
+def _served_name(model_flags: dict[str, str | None], config: Path | None) -> str:
+    """The name a worker would serve its model under, by the same settings."""
+    return WorkerSettings.build({"model": {"name": model_flags["--name"]}}, config, "worker").model.name
 
 
 def _refuse_at_once(options: EmbedOptions) -> None:
@@ -88,20 +101,18 @@ def _refuse_at_once(options: EmbedOptions) -> None:
 
 
 async def _embed(
-    options: EmbedOptions, settings: ProcessSettings, worker_flags: list[str] | None, console: Console
+    options: EmbedOptions, settings: ProcessSettings, worker: WorkerCommand | None, console: Console
 ) -> EmbedSummary:
     loop = asyncio.get_running_loop()
     running = running_stack(
         settings,
-        own_broker=worker_flags is not None,
-        worker_flags=worker_flags,
+        own_broker=worker is not None,
+        workers=[] if worker is None else [worker],
         api_flags=None,
         say=lambda line: console.print(line, style="yellow"),
     )
     async with running as stack:
-        embedding = asyncio.ensure_future(
-            _embed_over(stack, options, own_stack=worker_flags is not None, console=console)
-        )
+        embedding = asyncio.ensure_future(_embed_over(stack, options, own_stack=worker is not None, console=console))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, embedding.cancel)
         return await stack.supervised(embedding)

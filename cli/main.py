@@ -48,6 +48,7 @@ Model = Annotated[
     str | None,
     typer.Option(help="Directory or hub id of a model.", show_default="packaged all-MiniLM-L6-v2"),
 ]
+Models = Annotated[Path | None, typer.Option("--models", help="Catalogue (TOML) of the models that are served.")]
 Name = Annotated[str | None, typer.Option(help="Name the model is served under.", show_default="all-MiniLM-L6-v2")]
 Encoder = Annotated[
     str | None,
@@ -98,6 +99,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of the API.", show_default="8000")] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Embed the standard library's docstrings first.")] = False,
     bootstrap: OwnOrBootstrap = None,
+    models: Models = None,
     model: Model = None,
     name: Name = None,
     encoder: Encoder = None,
@@ -111,7 +113,7 @@ def up(
     """Start broker, worker and API in one go; Ctrl-C stops them all."""
     from .up.command import UpOptions, run_up
 
-    model_flags = {"--model": model, "--name": name, "--encoder": encoder, "--device": device, "--dtype": dtype}
+    model_flags = _model_flags(model, name, encoder, device, dtype)
     shared_flags = {"--config": config, "--log-level": log_level or "warning"}
     raise typer.Exit(
         run_up(
@@ -120,8 +122,8 @@ def up(
                 port=port,
                 sample=sample,
                 bootstrap=bootstrap,
-                name=name or _name_of(model),
-                model_flags=_as_arguments(model_flags),
+                models=models,
+                model_flags=model_flags,
                 shared_flags=[
                     *_as_arguments(shared_flags),
                     *(part for item in kafka or () for part in ("--kafka", item)),
@@ -136,6 +138,7 @@ def up(
 @app.command()
 def worker(
     bootstrap: Bootstrap = None,
+    models: Models = None,
     model: Model = None,
     name: Name = None,
     slug: Annotated[str | None, typer.Option(help="Names the topics of a further model.")] = None,
@@ -147,6 +150,9 @@ def worker(
     reply_topic: Annotated[list[str] | None, typer.Option(help="A topic requests may name; repeatable.")] = None,
     group_protocol: Annotated[str | None, typer.Option(help="classic, consumer or auto.")] = None,
     drain_timeout: Annotated[float | None, typer.Option(help="Seconds to answer what was read.")] = None,
+    trust_remote_code: Annotated[
+        bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = None,
     allow_mixed: Annotated[bool | None, typer.Option("--allow-mixed", help="Join other revisions.")] = None,
     kafka: KafkaOption = None,
     prefix: Prefix = None,
@@ -169,7 +175,9 @@ def worker(
                 "device": device,
                 "dtype": dtype,
                 "max_tokens": max_tokens,
+                "trust_remote_code": trust_remote_code,
             },
+            "models": models,
             "batch": {"budget_tokens": budget_tokens},
             "reply_topics": reply_topic or None,
             "drain_timeout_seconds": drain_timeout,
@@ -227,7 +235,7 @@ def embed(
     """Embed a file: one vector a row, in input order."""
     from .embed_file import run_embed
 
-    model_flags = {"--model": model, "--name": name, "--encoder": encoder, "--device": device, "--dtype": dtype}
+    model_flags = _model_flags(model, name, encoder, device, dtype)
     run_embed(
         file,
         output,
@@ -240,8 +248,7 @@ def embed(
         input_type=input_type,
         truncate=truncate,
         dimensions=dimensions,
-        model=name or _name_of(model),
-        model_flags=_as_arguments({**model_flags, "--config": config}),
+        model_flags=model_flags,
         kafka_flags={"kafka": _kafka_flags(bootstrap, kafka, None), "topic_prefix": prefix},
         config=config,
     )
@@ -252,6 +259,7 @@ def topics_create(
     bootstrap: Bootstrap = None,
     replication: Annotated[int | None, typer.Option(help="Replicas of each topic.", show_default="1")] = None,
     slug: Annotated[str, typer.Option(help="Also the request topics of this further model.")] = "",
+    models: Models = None,
     kafka: KafkaOption = None,
     prefix: Prefix = None,
     config: Config = None,
@@ -260,7 +268,7 @@ def topics_create(
     from .topics import run_topics_create
 
     kafka_flags = {**_kafka_flags(bootstrap, kafka, None), "replication": replication}
-    run_topics_create({"kafka": kafka_flags, "topic_prefix": prefix}, slug, config)
+    run_topics_create({"kafka": kafka_flags, "topic_prefix": prefix}, slug, models, config)
 
 
 # --- flags to settings --------------------------------------------------------------------------------------
@@ -301,6 +309,18 @@ def _pairs(options: list[str]) -> dict[str, str]:
 def _as_arguments(flags: Mapping[str, object]) -> list[str]:
     """Flags to hand on to a child process."""
     return [part for flag, value in flags.items() if value is not None for part in (flag, str(value))]
+
+
+def _model_flags(
+    model: str | None, name: str | None, encoder: str | None, device: str | None, dtype: str | None
+) -> dict[str, str | None]:
+    return {
+        "--model": model,
+        "--name": name or _name_of(model),
+        "--encoder": encoder,
+        "--device": device,
+        "--dtype": dtype,
+    }
 
 
 def _name_of(model: str | None) -> str | None:

@@ -58,8 +58,12 @@ _ENVELOPE_BYTES: Final = 256 + _ESCAPED_BYTES * (MAX_ID_BYTES + MAX_MODEL_CHARAC
 # --- requests -------------------------------------------------------------------------------------------
 
 
-def decode_body(body: bytes) -> EmbeddingBody:
+def decode_body(body: bytes, *, strict: bool = False) -> EmbeddingBody:
     """Decode an HTTP body.
+
+    Args:
+        body: As it came.
+        strict: Refuse a field that is none of ours, instead of ignoring it.
 
     Raises:
         RequestError: `invalid_request`, naming the field at fault.
@@ -70,6 +74,10 @@ def decode_body(body: bytes) -> EmbeddingBody:
         raise RequestError(ErrorCode.INVALID_REQUEST, _not_json(body, error)) from None
     if not isinstance(fields, dict):
         raise RequestError(ErrorCode.INVALID_REQUEST, "the body must be a JSON object, see /docs")
+    unknown = fields.keys() - EmbeddingBody.model_fields.keys() if strict else ()
+    if unknown:
+        name = min(unknown)
+        raise RequestError(ErrorCode.INVALID_REQUEST, f"{json.dumps(name)[:80]} is no field of a request", param=name)
     try:
         return EmbeddingBody.model_validate(fields)
     except ValidationError as error:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemas.topics import TopicNames
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from schemas.beats import Beat
 
     from .stack import Stack
 
 
-def what_runs(stack: Stack, worker: Beat, url: str, seconds: float) -> Iterator[str]:
-    """Broker, worker and API, a line each."""
+def what_runs(stack: Stack, workers: Sequence[Beat], url: str, seconds: float) -> Iterator[str]:
+    """Broker, workers and API, a line each."""
     kind = "embedded broker" if stack.embedded else "Kafka"
     yield f"[green]ready[/green] after {seconds:.0f} s"
     yield f"  {kind:<16} {stack.kafka.bootstrap}"
     if stack.embedded:
         yield "                   for development: in memory, this machine only, keeps 5 MiB a partition"
-    yield f"  worker           {worker.model} on {worker.device} in {worker.dtype}, {worker.dim} dimensions"
+    for worker in workers:
+        yield f"  worker           {worker.model} on {worker.device} in {worker.dtype}, {worker.dim} dimensions"
     yield f"  API              {url}"
 
 
@@ -32,7 +35,8 @@ def how_to_use(stack: Stack, worker: Beat, url: str) -> Iterator[str]:
     yield f"  curl {url}/v1/embeddings -H 'content-type: application/json' -d '{body}'"
     yield "a file:"
     yield f"  kafka-embeddings embed FILE.jsonl -o OUT.jsonl --bootstrap {stack.kafka.bootstrap}"
-    requests, responses = stack.topics.requests, stack.topics.responses
+    topics = TopicNames(stack.topics.prefix, worker.slug)
+    requests, responses = topics.requests, topics.responses
     clients = "a librdkafka-based client" if stack.embedded else "any Kafka client"
     yield f"over Kafka, with {clients}: publish to {requests}, read {responses}"
     yield f"  echo '{message}' | kcat -b {stack.kafka.bootstrap} -t {requests} -P"

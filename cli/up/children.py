@@ -84,10 +84,14 @@ class Child:
         self._process = self._start()
         return True
 
-    def stop(self, until: float) -> None:
-        """SIGTERM, then SIGKILL at `until` (on the monotonic clock)."""
+    def ask_to_stop(self) -> None:
+        """SIGTERM; does not wait."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self, until: float) -> None:
+        """SIGTERM, then SIGKILL at `until` (on the monotonic clock)."""
+        self.ask_to_stop()
         try:
             self._process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -19,7 +19,8 @@ from ..log import configure_log
 from ..sample.report import show_report
 from ..sample.run import run_sample
 from .banner import how_to_use, what_runs
-from .stack import Stack, running_stack, served_name
+from .stack import Stack, running_stack
+from .workers import WorkerCommand, worker_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +39,9 @@ class UpOptions:
     sample: bool
     bootstrap: str | None
     """None: an embedded broker of our own."""
-    name: str | None
-    """Name of the model, where the command line says one."""
-    model_flags: list[str]
+    models: Path | None
+    """Catalogue of the models to serve; None: the one model of the flags."""
+    model_flags: dict[str, str | None]
     shared_flags: list[str]
     api_flags: dict[str, Any]
     config: Path | None
@@ -57,27 +58,30 @@ def run_up(options: UpOptions) -> int:
         ChildKeepsDyingError: The worker or the API cannot stay alive.
     """
     settings = ApiSettings.build(options.api_flags, options.config, "api")
+    workers = worker_commands(options.model_flags, options.models, options.config)
     configure_log(settings.log_level, settings.log_format)
     # Bound and let go: the API binds it again, but who starts `up` twice learns it before a model is loaded.
     listening = bind(settings.host, settings.port)
     port = listening.getsockname()[1]
     listening.close()
     console = Console(stderr=True, highlight=False)
-    asyncio.run(_up(options, settings, port, console))
+    asyncio.run(_up(options, settings, workers, port, console))
     return 0
 
 
-async def _up(options: UpOptions, settings: ApiSettings, port: int, console: Console) -> None:
+async def _up(
+    options: UpOptions, settings: ApiSettings, workers: list[WorkerCommand], port: int, console: Console
+) -> None:
     loop = asyncio.get_running_loop()
     running = running_stack(
         settings,
         own_broker=not settings.kafka.is_given,
-        worker_flags=[*options.model_flags, *options.shared_flags],
+        workers=[replace(worker, flags=[*worker.flags, *options.shared_flags]) for worker in workers],
         api_flags=["--host", settings.host, "--port", str(port), *options.shared_flags],
         say=lambda line: console.print(line, style="yellow"),
     )
     async with running as stack:
-        serving = asyncio.ensure_future(_serve(options, settings, port, stack, console))
+        serving = asyncio.ensure_future(_serve(options, settings, workers, port, stack, console))
         with contextlib.suppress(asyncio.CancelledError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, serving.cancel)
@@ -85,18 +89,24 @@ async def _up(options: UpOptions, settings: ApiSettings, port: int, console: Con
         console.print("stopping")
 
 
-async def _serve(options: UpOptions, settings: ApiSettings, port: int, stack: Stack, console: Console) -> None:
-    model = served_name(options.name, options.config)
+async def _serve(
+    options: UpOptions,
+    settings: ApiSettings,
+    workers: list[WorkerCommand],
+    port: int,
+    stack: Stack,
+    console: Console,
+) -> None:
     url = f"http://[{settings.host}]:{port}" if ":" in settings.host else f"http://{settings.host}:{port}"
     with console.status("starting broker, worker and API; loading the model takes about 15 seconds"):
         started_at = time.monotonic()
-        worker = await stack.client.wait_for_worker(model)
+        ready = [await stack.client.wait_for_worker(worker.name) for worker in workers]
         await _until_listening(settings.host, port)
-    for line in what_runs(stack, worker, url, time.monotonic() - started_at):
+    for line in what_runs(stack, ready, url, time.monotonic() - started_at):
         console.print(line, soft_wrap=True)
     if options.sample:
-        await _sample(stack, worker, console)
-    for line in how_to_use(stack, worker, url):
+        await _sample(stack, ready[0], console)
+    for line in how_to_use(stack, ready[0], url):
         console.print(line, soft_wrap=True, markup=False)
     await asyncio.Event().wait()
 

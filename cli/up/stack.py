@@ -23,15 +23,15 @@ from transport.embedded import EmbeddedBroker
 from transport.errors import BrokerUnavailableError
 from transport.settings import KafkaSettings
 from transport.topic_setup import create_topics
-from worker.settings import WorkerSettings
 
 from .children import Child
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from transport.settings import ProcessSettings
+
+    from .workers import WorkerCommand
 
 _Result = TypeVar("_Result")
 
@@ -100,7 +100,7 @@ async def running_stack(
     settings: ProcessSettings,
     *,
     own_broker: bool,
-    worker_flags: list[str] | None,
+    workers: Sequence[WorkerCommand],
     api_flags: list[str] | None,
     say: Callable[[str], None],
 ) -> AsyncIterator[Stack]:
@@ -109,52 +109,53 @@ async def running_stack(
     Args:
         settings: How to reach the cluster; with a broker of our own its address is put in.
         own_broker: Whether to start the embedded broker.
-        worker_flags: Command line of the worker; None: no worker of ours.
+        workers: The workers of ours.
         api_flags: Command line of the API; None: no API.
         say: Gets a line about what happens to the children.
     """
     topics = TopicNames(settings.topic_prefix)
+    of_workers = [TopicNames(settings.topic_prefix, worker.slug) for worker in workers]
     async with AsyncExitStack() as leaving:
         kafka = settings.kafka
         if own_broker:
             broker = leaving.enter_context(EmbeddedBroker())
-            broker.create_topics(topics)
+            for names in of_workers:
+                broker.create_topics(names)
             kafka = KafkaSettings(bootstrap=broker.bootstrap)
-        elif worker_flags is not None:
-            await asyncio.to_thread(_create_topics, kafka, topics)
+        elif of_workers:
+            await asyncio.to_thread(_create_topics, kafka, of_workers)
         pipe = leaving.enter_context(_parent_pipe())
         address = ["--bootstrap", kafka.bootstrap, "--prefix", settings.topic_prefix]
         client = EmbeddingClient(kafka, topics, Lane.BULK, ClientSettings(), lambda error: stack.fail(error))
         stack = Stack(kafka, client, topics, own_broker, say)
-        if worker_flags is not None:
-            drain = ["--drain-timeout", str(_DRAIN_SECONDS)] if own_broker else []
-            worker = Child("worker", ["worker", *address, *drain, *worker_flags], pipe, say)
-            leaving.callback(lambda: worker.stop(time.monotonic() + _WORKER_STOP_SECONDS))
-            stack.children.append(worker)
+        drain = ["--drain-timeout", str(_DRAIN_SECONDS)] if own_broker else []
+        own: list[Child] = []
+        leaving.callback(_stop, own, _WORKER_STOP_SECONDS)
+        own.extend(Child("worker", ["worker", *address, *drain, *worker.flags], pipe, say) for worker in workers)
+        stack.children += own
         if api_flags is not None:
             api = Child("API", ["api", *address, *api_flags], pipe, say)
-            leaving.callback(lambda: api.stop(time.monotonic() + _API_STOP_SECONDS))
+            leaving.callback(_stop, [api], _API_STOP_SECONDS)
             stack.children.append(api)
         await leaving.enter_async_context(client)
         yield stack
 
 
-def served_name(name: str | None, config: Path | None) -> str:
-    """The name a worker serves its model under, by the same settings as the worker itself.
+def _stop(children: Sequence[Child], within_seconds: float) -> None:
+    """Stop them all at once."""
+    until = time.monotonic() + within_seconds
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.stop(until)
 
-    Args:
-        name: What the command line says, if anything.
-        config: Its `--config`.
-    """
-    return WorkerSettings.build({"model": {"name": name}}, config, "worker").model.name
 
-
-def _create_topics(kafka: KafkaSettings, topics: TopicNames) -> None:
+def _create_topics(kafka: KafkaSettings, topics: Sequence[TopicNames]) -> None:
     """Create the topics on a cluster that answers; one that does not is waited for by the worker."""
     with contextlib.suppress(BrokerUnavailableError):
         cluster = Cluster.probe(kafka)
         if cluster.profile.has_admin:
-            create_topics(cluster, topics.all())
+            create_topics(cluster, {name: spec for names in topics for name, spec in names.all().items()})
 
 
 @contextmanager

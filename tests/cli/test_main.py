@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 KAFKA = ["--bootstrap", "--kafka", "--prefix", "--config"]
 MODEL = ["--model", "--name", "--encoder", "--device", "--dtype"]
 FLAGS = {
-    "up": [*KAFKA, *MODEL, "--host", "--port", "--sample", "--log-level"],
+    "up": [*KAFKA, *MODEL, "--models", "--host", "--port", "--sample", "--log-level"],
     "worker": [
         *KAFKA,
         *MODEL,
+        "--models",
         "--slug",
         "--budget-tokens",
         "--max-tokens",
         "--reply-topic",
         "--group-protocol",
         "--drain-timeout",
+        "--trust-remote-code",
         "--allow-mixed",
         "--log-level",
     ],
@@ -42,7 +44,7 @@ FLAGS = {
         "--truncate",
         "--dimensions",
     ],
-    "topics create": [*KAFKA, "--replication", "--slug"],
+    "topics create": [*KAFKA, "--models", "--replication", "--slug"],
     "keys new": ["--auth", "--requests-per-minute", "--tokens-per-minute"],
     "keys list": ["--auth"],
     "keys revoke": ["--auth"],

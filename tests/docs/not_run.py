@@ -77,7 +77,7 @@ def _said_by_up() -> str:
         worker_id="w", model="all-MiniLM-L6-v2", dim=384, device="cpu", dtype="float32", state=WorkerState.READY
     )
     console = Console(file=StringIO(), width=200)
-    for line in what_runs(stack, beat, "http://127.0.0.1:8000", 12):
+    for line in what_runs(stack, [beat], "http://127.0.0.1:8000", 12):
         console.print(line, soft_wrap=True, highlight=False)
     progress = LineProgress(console.print)
     progress.start("embedding the standard library's docstrings", 8604)
@@ -109,6 +109,11 @@ NOT_RUN: Final[dict[str, NotRun]] = {
     "docker compose up": NotRun("needs Docker", _compose_serves_what_the_readme_says),
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092": NotRun(ON_KAFKA, _flags_exist),
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --slug bge-m3": NotRun(ON_KAFKA, _flags_exist),
+    "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --models models.toml": NotRun(ON_KAFKA, _flags_exist),
+    "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --models models.toml --name baai/bge-m3": NotRun(
+        "needs that model", _flags_exist
+    ),
+    "kafka-embeddings up --models models.toml": NotRun("needs those models", _flags_exist),
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --replication 3": NotRun(
         "needs three brokers", _flags_exist
     ),

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from api.settings import ApiSettings
 from cli.configuration_page import settings_of
 from transport.settings import KafkaSettings, ProcessSettings
+from worker.catalogue import build_worker_settings, read_catalogue
 from worker.settings import WorkerSettings
 
 from .pages import Block, all_blocks
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OPTIONS: Final = "librdkafka options"
+_CATALOGUE: Final = "a catalogue"
 _QUIET: Final = {"bootstrap.servers": "127.0.0.1:1", "log_level": "0"}
 
 
@@ -37,7 +39,9 @@ def _environment_names() -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "block", [block for block in all_blocks("toml") if block.note != _OPTIONS], ids=lambda block: block.name
+    "block",
+    [block for block in all_blocks("toml") if block.note not in (_OPTIONS, _CATALOGUE)],
+    ids=lambda block: block.name,
 )
 def test_a_file_of_settings_serves_worker_and_api(
     block: Block, tmp_path: Path, clean_environment: pytest.MonkeyPatch
@@ -49,6 +53,18 @@ def test_a_file_of_settings_serves_worker_and_api(
 
     assert worker != WorkerSettings.build({}, None, "worker")
     assert api != ApiSettings.build({}, None, "api")
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in all_blocks("toml") if block.note == _CATALOGUE], ids=lambda block: block.name
+)
+def test_a_catalogue_is_read_and_its_models_can_be_served(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(block.text)
+
+    for name, model in read_catalogue(file).items():
+        served = build_worker_settings({"models": file, "model": {"name": name}}, None).model
+        assert (served.name, served.slug) == (name, model.slug)
 
 
 @pytest.mark.parametrize(

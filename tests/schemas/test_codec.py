@@ -181,6 +181,16 @@ def test_an_error_names_its_field_or_says_what_the_bytes_are(recorded: Recorded)
     assert "not that" not in outcome.message
 
 
+def test_an_unknown_field_is_ignored_unless_asked_otherwise() -> None:
+    body = orjson.dumps(VALID_REQUEST | {"later": 1, "another": 2})
+    assert codec.decode_body(body).model == VALID_REQUEST["model"]
+    with pytest.raises(RequestError, match='"another" is no field of a request') as refused:
+        codec.decode_body(orjson.dumps({"model": "m", "input": "a", "later": 1, "another": 2}), strict=True)
+    assert (refused.value.code, refused.value.param) == (ErrorCode.INVALID_REQUEST, "another")
+    every = {"model": "m", "input": "a", "user": "u", "modality": "text", "dimensions": 1}
+    assert codec.decode_body(orjson.dumps(every), strict=True).user == "u"
+
+
 # --- what a message says about its own fault ------------------------------------------------------------
 
 

@@ -1,0 +1,53 @@
+"""Which workers `up` and `embed` start: one for the model of the flags, or one for each model of a catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transport.errors import SettingsError
+from worker.catalogue import build_worker_settings, read_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """One worker to start."""
+
+    name: str
+    """Name its model is served under."""
+    slug: str
+    """Names its request topics; empty for the default model."""
+    flags: list[str]
+    """Its command line."""
+
+
+def worker_commands(flags: Mapping[str, str | None], models: Path | None, config: Path | None) -> list[WorkerCommand]:
+    """The workers to start, the default model's first.
+
+    Args:
+        flags: Of the command line: `--model`, `--name`, `--encoder`, `--device`, `--dtype`.
+        models: Catalogue; None: no catalogue.
+        config: Settings file.
+
+    Raises:
+        SettingsError: It is not clear which models are meant.
+    """
+    given = [part for flag, value in flags.items() if value is not None for part in (flag, value)]
+    if models is None or flags.get("--name") is not None:
+        model = {"name": flags.get("--name"), "source": flags.get("--model"), "encoder": flags.get("--encoder")}
+        settings = build_worker_settings({"models": models, "model": model}, config).model
+        catalogue = [] if models is None else ["--models", str(models)]
+        return [WorkerCommand(settings.name, settings.slug, [*catalogue, *given])]
+    if flags.get("--model") is not None:
+        raise SettingsError("--models names the models and where they are: leave --model out, or say which by --name")
+    return sorted(
+        (
+            WorkerCommand(name, model.slug, ["--models", str(models), "--name", name, *given])
+            for name, model in read_catalogue(models).items()
+        ),
+        key=lambda worker: worker.slug != "",
+    )
