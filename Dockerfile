@@ -30,7 +30,7 @@ ENTRYPOINT ["kafka-embeddings"]
 CMD ["worker"]
 
 FROM base AS api
-RUN pip install -c constraints.txt ".[api]"
+RUN pip install -c constraints.txt ".[api,redis]"
 WORKDIR /home/app
 USER app
 EXPOSE 8000

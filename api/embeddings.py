@@ -50,9 +50,9 @@ def embeddings_router(
         """Vectors of one text or a list of texts, in input order."""
         key = None if keys is None else bearer_key(keys, request.headers.get("authorization"))
         charge = limits.charge(key, request.state.headers)
-        await charge.take_request()
         timeout_seconds = _timeout_seconds(request, settings.timeout_seconds)
         with admission.admit(declared_bytes(request, settings.max_body_bytes)) as place:
+            await charge.take_request()
             raw = await read_body(request, place, max_bytes=settings.max_body_bytes, timeout_seconds=timeout_seconds)
             body = decode_body(raw)
             worker = client.worker_of(body.model)

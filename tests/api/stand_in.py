@@ -92,18 +92,40 @@ def beat(model: str = MODEL, **fields: Any) -> Beat:
 
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[httpx.Client]:
-    """A client of an application served on a free port by a thread."""
+    """A client of an application served on a free port by a thread.
+
+    Uvicorn's own `serve` looks every 0.1 s whether it shall end, and then waits as long again; this does not.
+    """
     listening = bind("127.0.0.1", 0)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    stops: list[Callable[[], object]] = []
+    has_started = threading.Event()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stops.append(lambda: loop.call_soon_threadsafe(stop.set))
+        server.config.load()
+        server.lifespan = server.config.lifespan_class(server.config)
+        await server.startup(sockets=[listening])
+        has_started.set()
+        await stop.wait()
+        for one in server.servers:
+            one.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
+        assert has_started.wait(20)
         with http_client(f"http://127.0.0.1:{listening.getsockname()[1]}") as http:
             yield http
     finally:
-        server.should_exit = True
+        for stop in stops:
+            stop()
         thread.join()
+        listening.close()
 
 
 @contextmanager

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from limits.aio.storage import MemoryStorage
@@ -131,6 +131,24 @@ def test_what_is_refused_is_not_counted(storage_url: SecretStr | None) -> None:
         await limits.charge(key(tokens=10), {}).take_tokens(4)
 
     run(storage_url, use)
+
+
+def test_what_does_not_fit_is_not_even_counted_for_a_moment_in_which_others_would_be_refused() -> None:
+    class Watched(MemoryStorage):
+        counted: ClassVar[list[int]] = []
+
+        async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+            self.counted.append(amount)
+            return await super().incr(key, expiry, amount)
+
+    async def use() -> None:
+        limits = RateLimits(Watched())
+        await limits.charge(key(tokens=10), {}).take_tokens(6)
+        assert await refused(limits.charge(key(tokens=10), {}).take_tokens(5)) == ErrorCode.RATE_LIMIT_EXCEEDED
+
+    asyncio.run(use())
+
+    assert Watched.counted == [6]
 
 
 @pytest.mark.parametrize(("estimate", "real", "remaining"), [(6, 2, "8"), (2, 6, "4"), (6, 6, "4"), (2, 60, "0")])

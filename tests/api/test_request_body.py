@@ -157,3 +157,30 @@ def test_beyond_the_bound_callers_are_refused_at_once_and_never_wait_in_line(pla
         let_in = [one for one in asked if one not in refused]
         assert [one.result().status_code for one in let_in] == [200] * len(let_in)
     assert len(let_in) in (29, 30)
+
+
+@pytest.mark.slow
+def test_openai_s_client_comes_back_by_itself_and_is_answered_once_there_is_room(place: Place) -> None:
+    from openai import OpenAI
+
+    def refusals() -> str:
+        return next(line for line in place.http.get("/metrics").text.splitlines() if '"overloaded"' in line)
+
+    place.client.hold()
+    refusals_before = refusals()
+    with (
+        ThreadPoolExecutor(2) as threads,
+        OpenAI(base_url=str(place.http.base_url.join("/v1")), api_key="any", max_retries=3) as openai,
+    ):
+        first = threads.submit(ask, place.http, input="x" * 80_000)
+        wait_until(lambda: place.admission.used_tokens == 20_000, "the first request under way")
+        started_at = time.monotonic()
+        second = threads.submit(openai.embeddings.create, model=MODEL, input="x" * 80_000)
+        wait_until(lambda: refusals() != refusals_before, "the refusal")
+
+        place.client.let_go()
+
+        assert first.result().status_code == 200
+        assert len(second.result().data) == 1
+    # As long as Retry-After said, not the client's own half a second.
+    assert time.monotonic() - started_at >= 1
