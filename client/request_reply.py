@@ -178,18 +178,23 @@ class EmbeddingClient:
             raise RequestError(ErrorCode.MODEL_NOT_READY, f"model {model} is not ready yet: try again soon")
         return ready
 
-    async def wait_for_worker(self, model: str, poll_seconds: float = 0.1) -> Beat:
+    async def wait_for_worker(self, model: str, *, is_coming: bool = False, poll_seconds: float = 0.1) -> Beat:
         """Wait until a ready worker serves a model; for ever, so bound it by `asyncio.timeout`.
 
+        Args:
+            model: A served name.
+            is_coming: Whether its worker has been started, so that those of other models say nothing.
+            poll_seconds: Time between two looks.
+
         Raises:
-            RequestError: `model_not_found`: workers are ready, but none serves this model.
+            RequestError: `model_not_found`: workers are there, but none serves this model.
         """
         await self.connected()
         while True:
             try:
                 return self.worker_of(model)
             except RequestError as error:
-                if error.code is ErrorCode.MODEL_NOT_FOUND:
+                if error.code is ErrorCode.MODEL_NOT_FOUND and not is_coming:
                     raise
             await asyncio.sleep(poll_seconds)
 

@@ -100,7 +100,7 @@ async def _serve(
     url = f"http://[{settings.host}]:{port}" if ":" in settings.host else f"http://{settings.host}:{port}"
     with console.status("starting broker, worker and API; loading the model takes about 15 seconds"):
         started_at = time.monotonic()
-        ready = [await stack.client.wait_for_worker(worker.name) for worker in workers]
+        ready = [await stack.client.wait_for_worker(worker.name, is_coming=True) for worker in workers]
         await _until_listening(settings.host, port)
     for line in what_runs(stack, ready, url, time.monotonic() - started_at):
         console.print(line, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""The service under the contract: three small models and the default one behind one API, over either broker."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from tests.stack.stack import Api
+
+from .models import save_models, write_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+    from numpy.typing import NDArray
+
+    from .models import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where requests are sent, and what they are held against."""
+
+    http: httpx.Client
+    references: dict[str, Reference]
+
+    def post(self, body: object, **headers: str) -> httpx.Response:
+        """Ask, whatever comes back; checks what every answer carries."""
+        answer = self.http.post("/v1/embeddings", json=body, headers=headers)
+        assert answer.headers["x-request-id"]
+        return answer
+
+    def ok(self, body: dict[str, Any]) -> Answer:
+        """Ask for what is answered with 200."""
+        answer = self.post(body)
+        assert answer.status_code == 200, answer.text
+        fields = answer.json()
+        assert fields["object"] == "list"
+        assert fields["model"] == body["model"]
+        assert [entry["object"] for entry in fields["data"]] == ["embedding"] * len(fields["data"])
+        assert [entry["index"] for entry in fields["data"]] == list(range(len(fields["data"])))
+        assert fields["usage"]["prompt_tokens"] == fields["usage"]["total_tokens"] > 0
+        return Answer(fields)
+
+    def refused(self, body: object, status: int = 400) -> dict[str, Any]:
+        """The `error` of a request that is refused, after a look at the whole hybrid body."""
+        answer = self.post(body)
+        assert answer.status_code == status, answer.text
+        fields = answer.json()
+        assert fields["object"] == "error"
+        assert isinstance(fields["message"], str)
+        assert fields["message"]
+        assert isinstance(fields["detail"], dict)
+        assert fields["type"] == fields["error"]["type"]
+        assert fields["error"]["message"]
+        assert fields["error"]["code"]
+        error: dict[str, Any] = fields["error"] | {"top": fields["message"], "detail": fields["detail"]}
+        return error
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of a 200."""
+
+    fields: dict[str, Any]
+
+    @property
+    def tokens(self) -> int:
+        """What it cost."""
+        count: int = self.fields["usage"]["prompt_tokens"]
+        return count
+
+    @property
+    def vectors(self) -> NDArray[Any]:
+        """Rows of numbers, as JSON has them."""
+        return np.array([entry["embedding"] for entry in self.fields["data"]])
+
+    @property
+    def vector(self) -> NDArray[Any]:
+        """The only row."""
+        [row] = self.vectors
+        return row  # type: ignore[no-any-return]
+
+    def decoded(self, dtype: str = "<f4") -> NDArray[Any]:
+        """Rows that are base64."""
+        return np.stack([np.frombuffer(base64.b64decode(e["embedding"]), dtype) for e in self.fields["data"]])
+
+
+@pytest.fixture(scope="package")
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """All four models served by `up`."""
+    folder = tmp_path_factory.mktemp("models")
+    references = save_models(folder)
+    flags = ["--models", str(write_catalogue(folder)), "--port", "0", "--dtype", "float32"]
+    if request.param == "kafka":
+        flags += ["--bootstrap", request.getfixturevalue("kafka_bootstrap"), "--prefix", f"c{uuid.uuid4().hex[:8]}"]
+    with Api("up", *flags) as api:
+        api.wait_for("Ctrl-C stops everything", within_seconds=180)
+        yield Service(api.http, references)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every case over both brokers."""
+    if "service" in metafunc.fixturenames:
+        brokers = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+        metafunc.parametrize("service", brokers, indirect=True, scope="package")
