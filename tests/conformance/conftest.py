@@ -29,6 +29,8 @@ class Service:
 
     http: httpx.Client
     references: dict[str, Reference]
+    bootstrap: str
+    prefix: str
 
     def post(self, body: object, **headers: str) -> httpx.Response:
         """Ask, whatever comes back; checks what every answer carries."""
@@ -97,12 +99,14 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """All four models served by `up`."""
     folder = tmp_path_factory.mktemp("models")
     references = save_models(folder)
-    flags = ["--models", str(write_catalogue(folder)), "--port", "0", "--dtype", "float32"]
+    prefix = f"c{uuid.uuid4().hex[:8]}"
+    flags = ["--models", str(write_catalogue(folder)), "--port", "0", "--dtype", "float32", "--prefix", prefix]
     if request.param == "kafka":
-        flags += ["--bootstrap", request.getfixturevalue("kafka_bootstrap"), "--prefix", f"c{uuid.uuid4().hex[:8]}"]
+        flags += ["--bootstrap", request.getfixturevalue("kafka_bootstrap")]
     with Api("up", *flags) as api:
-        api.wait_for("Ctrl-C stops everything", within_seconds=180)
-        yield Service(api.http, references)
+        bootstrap = api.wait_for(r"(?:embedded broker|Kafka) +([\d.]+:\d+)", within_seconds=180).group(1)
+        api.wait_for("Ctrl-C stops everything")
+        yield Service(api.http, references, bootstrap, prefix)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
