@@ -54,7 +54,7 @@ def embeddings_router(
         with admission.admit(declared_bytes(request, settings.max_body_bytes)) as place:
             await charge.take_request()
             raw = await read_body(request, place, max_bytes=settings.max_body_bytes, timeout_seconds=timeout_seconds)
-            body = decode_body(raw)
+            body = decode_body(raw, strict=settings.strict_fields)
             worker = client.worker_of(body.model)
             tokens = tokens_of_inputs(body.inputs)
             place.settle(len(raw), tokens)

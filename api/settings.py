@@ -25,6 +25,8 @@ class ApiSettings(ProcessSettings):
     client: ClientSettings = ClientSettings()
     timeout_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Time for a request's body to arrive, and then for its reply; `x-request-timeout` can only lower it."""
+    strict_fields: bool = False
+    """Refuse a request with a field that is none of ours, instead of ignoring it."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     """Largest request body."""
     max_in_flight_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024

@@ -106,3 +106,13 @@ def test_what_the_framework_itself_would_answer_has_the_one_body_too(stand_in: h
     check_error(stand_in.get("/v1/models/"), ErrorCode.MODEL_NOT_FOUND)
     check_error(stand_in.get("/v1//models"), ErrorCode.NOT_FOUND)
     check_error(stand_in.get("/%ff%00"), ErrorCode.NOT_FOUND)
+
+
+def test_unknown_fields_are_refused_where_the_settings_say_so() -> None:
+    with api_over(StandInClient(), strict_fields=True) as http:
+        assert ask(http, user="u").status_code == 200
+        refused = ask(http, later=1)
+    error = check_error(refused, ErrorCode.INVALID_REQUEST)
+    assert (error["param"], error["message"]) == ("later", '"later" is no field of a request')
+    with api_over(StandInClient()) as http:
+        assert ask(http, later=1).status_code == 200

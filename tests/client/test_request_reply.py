@@ -87,6 +87,33 @@ async def _error_of(asked: Coroutine[Any, Any, Vectors]) -> RequestError:
     return failed.value
 
 
+# --- what the model does not do -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"model": "another"}, ErrorCode.MODEL_NOT_FOUND),
+        ({"dimensions": 5}, ErrorCode.INVALID_REQUEST),
+        ({"embedding_type": "int8"}, ErrorCode.INVALID_REQUEST),
+        ({"input": [1, 2]}, ErrorCode.INVALID_REQUEST),
+    ],
+)
+def test_what_its_worker_does_not_do_is_refused_before_anything_is_published(
+    bench: _Bench, asked: dict[str, Any], code: ErrorCode
+) -> None:
+    body = EmbeddingBody.model_validate(_body("a").model_dump() | asked)
+
+    async def test() -> None:
+        async with bench.client() as client:
+            error = await _error_of(client.embed(body, request_id="r1", worker=_WORKER, timeout_seconds=20))
+            assert error.code is code
+
+    with bench.worker() as worker:
+        _run(test())
+        assert worker.received == []
+
+
 # --- replies find their requests ----------------------------------------------------------------------------
 
 

@@ -37,6 +37,19 @@ def test_a_part_is_full_by_the_bytes_of_its_reply() -> None:
     assert parts == [Part(0, ["a", "b"]), Part(2, ["c"])]
 
 
+def test_token_ids_are_cut_by_input_and_by_what_they_take_in_json() -> None:
+    inputs = [[1, 2], [3], [4, 5, 6]]
+
+    assert split(inputs, max_inputs=2, max_bytes=1000, reply_bytes_per_input=1) == [
+        Part(0, inputs[:2]),
+        Part(2, inputs[2:]),
+    ]
+    assert split(inputs, max_inputs=9, max_bytes=24, reply_bytes_per_input=1) == [
+        Part(0, inputs[:2]),
+        Part(2, inputs[2:]),
+    ]
+
+
 def test_an_input_over_every_bound_is_a_part_of_its_own() -> None:
     parts = split(["a", "x" * 100, "b"], max_inputs=10, max_bytes=10, reply_bytes_per_input=1)
 

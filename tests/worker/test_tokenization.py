@@ -120,6 +120,31 @@ def test_what_is_in_flight_is_corrected_to_the_tokens_counted(bench: Bench) -> N
     assert bench.in_flight[Lane.INTERACTIVE].tokens == 0
 
 
+# --- token ids ---------------------------------------------------------------------------------------------
+
+
+def test_token_ids_are_read_as_given_without_a_prefix(bench: Bench) -> None:
+    item = an_item([[5, 6], [7]], prefix="query: ")  # type: ignore[list-item]
+    bench.tokenize(item, an_item(["a b"], request_id="text"))
+    assert [ids(inputs) for inputs in bench.tokenized] == [[[5, 6], [7]], [[1, 1]]]
+    assert item.prompt_tokens == 3
+    assert bench.tokenizer.calls == [["a b"]]
+
+
+@pytest.mark.parametrize(("truncate", "kept"), [("START", [2, 3, 4, 5, 6, 7]), ("END", [1, 2, 3, 4, 5, 6])])
+def test_token_ids_lose_their_start_or_end_where_cutting_is_allowed(
+    bench: Bench, truncate: str, kept: list[int]
+) -> None:
+    bench.tokenize(an_item([[1, 2, 3, 4, 5, 6, 7]], truncate=truncate))  # type: ignore[list-item]
+    assert ids(bench.tokenized[0]) == [kept]
+
+
+def test_too_many_token_ids_are_refused_with_their_number(bench: Bench) -> None:
+    bench.tokenize(an_item([[1], [1] * 7]))  # type: ignore[list-item]
+    assert "Input length 7 exceeds maximum allowed token size 6" in error_of(bench.failed[0]).message
+    assert error_of(bench.failed[0]).index == 1
+
+
 # --- too long ---------------------------------------------------------------------------------------------
 
 
