@@ -48,6 +48,9 @@ Model = Annotated[
     str | None,
     typer.Option(help="Directory or hub id of a model.", show_default="packaged all-MiniLM-L6-v2"),
 ]
+Auth = Annotated[
+    Path | None, typer.Option("--auth", metavar="FILE", help="The API asks for a key of this file, see `keys`.")
+]
 Models = Annotated[Path | None, typer.Option("--models", help="Catalogue (TOML) of the models that are served.")]
 Name = Annotated[str | None, typer.Option(help="Name the model is served under.", show_default="all-MiniLM-L6-v2")]
 Encoder = Annotated[
@@ -97,6 +100,7 @@ def main(
 def up(
     host: Annotated[str | None, typer.Option(help="Where the API listens.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API.", show_default="8000")] = None,
+    auth: Auth = None,
     sample: Annotated[bool, typer.Option("--sample", help="Embed the standard library's docstrings first.")] = False,
     bootstrap: OwnOrBootstrap = None,
     models: Models = None,
@@ -128,7 +132,10 @@ def up(
                     *_as_arguments(shared_flags),
                     *(part for item in kafka or () for part in ("--kafka", item)),
                 ],
-                api_flags=_api_flags(bootstrap, kafka, prefix, log_level or "warning", host=host, port=port),
+                api_flags={
+                    **_api_flags(bootstrap, kafka, prefix, log_level or "warning", host=host, port=port),
+                    "auth_file": auth,
+                },
                 config=config,
             )
         )
@@ -192,7 +199,7 @@ def api(
     bootstrap: Bootstrap = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
-    auth: Annotated[Path | None, typer.Option(metavar="FILE", help="Ask for a key of this file, see `keys`.")] = None,
+    auth: Auth = None,
     kafka: KafkaOption = None,
     prefix: Prefix = None,
     config: Config = None,

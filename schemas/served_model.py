@@ -106,11 +106,19 @@ def plan(body: EmbeddingBody, model: ServedModel) -> Plan:
     return Plan(role, dim, _embedding_type(body, model, dim))
 
 
-def too_long(tokens: int, limit: int, index: int) -> RequestError:
-    """The error of an input over the limit under `truncate: NONE`; both phrases are matched by clients."""
+def too_long(tokens: int, limit: int, index: int, *, is_counted: bool = True) -> RequestError:
+    """The error of an input over the limit under `truncate: NONE`; both phrases are matched by clients.
+
+    Args:
+        tokens: Tokens of the input.
+        limit: The model's limit.
+        index: Position of the input.
+        is_counted: Whether the input has no more tokens than that.
+    """
+    requested = str(tokens) if is_counted else f"at least {tokens}"
     return RequestError(
         ErrorCode.CONTEXT_LENGTH_EXCEEDED,
-        f"This model's maximum context length is {limit} tokens, however you requested {tokens} tokens in "
+        f"This model's maximum context length is {limit} tokens, however you requested {requested} tokens in "
         f"input[{index}]. Input length {tokens} exceeds maximum allowed token size {limit}",
         param="input",
         index=index,

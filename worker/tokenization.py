@@ -123,7 +123,7 @@ class Tokenization:
     def _hand_on(self, item: RequestInFlight, inputs: list[Tokens]) -> None:
         for index, tokens in enumerate(inputs):
             if len(tokens.ids) > self._max_tokens:
-                error = too_long(tokens.length_before, self._max_tokens, index)
+                error = too_long(tokens.length_before, self._max_tokens, index, is_counted=tokens.is_counted)
                 if item.request is not None:
                     error.request_id, error.metadata = item.request.id, item.request.metadata
                 item.fail(error)

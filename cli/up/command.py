@@ -77,7 +77,7 @@ async def _up(
         settings,
         own_broker=not settings.kafka.is_given,
         workers=[replace(worker, flags=[*worker.flags, *options.shared_flags]) for worker in workers],
-        api_flags=["--host", settings.host, "--port", str(port), *options.shared_flags],
+        api_flags=["--host", settings.host, "--port", str(port), *_auth(settings), *options.shared_flags],
         say=lambda line: console.print(line, style="yellow"),
     )
     async with running as stack:
@@ -87,6 +87,10 @@ async def _up(
                 loop.add_signal_handler(number, serving.cancel)
             await stack.supervised(serving)
         console.print("stopping")
+
+
+def _auth(settings: ApiSettings) -> list[str]:
+    return [] if settings.auth_file is None else ["--auth", str(settings.auth_file)]
 
 
 async def _serve(

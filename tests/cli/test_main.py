@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 KAFKA = ["--bootstrap", "--kafka", "--prefix", "--config"]
 MODEL = ["--model", "--name", "--encoder", "--device", "--dtype"]
 FLAGS = {
-    "up": [*KAFKA, *MODEL, "--models", "--host", "--port", "--sample", "--log-level"],
+    "up": [*KAFKA, *MODEL, "--models", "--auth", "--host", "--port", "--sample", "--log-level"],
     "worker": [
         *KAFKA,
         *MODEL,

@@ -192,3 +192,4 @@ def test_the_error_of_a_long_input_holds_both_phrases_clients_match_and_the_inde
     assert "maximum context length is 256 tokens, however you requested 300 tokens" in error.message
     assert "Input length 300 exceeds maximum allowed token size 256" in error.message
     assert "input[7]" in error.message
+    assert "you requested at least 300 tokens" in too_long(300, 256, 7, is_counted=False).message

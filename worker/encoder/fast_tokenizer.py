@@ -61,7 +61,7 @@ class FastTokenizer:
             length = len(ids)
             if length > self._max_tokens and truncation is not Truncate.NONE:
                 ids = self._truncate(kept_of, truncation, prefix)
-            tokenized.append(Tokens(ids, length))
+            tokenized.append(Tokens(ids, length, is_counted=len(kept_of) == len(text)))
         return tokenized
 
     def _clip(self, text: str, truncation: Truncate, prefix: int) -> str:

@@ -55,7 +55,9 @@ class Tokens(NamedTuple):
     ids: Sequence[int]
     """Token ids after truncation, special tokens included."""
     length_before: int
-    """Tokens before truncation; a lower bound for a text far over the limit, of which only a part is read."""
+    """Tokens before truncation."""
+    is_counted: bool = True
+    """Whether `length_before` is all of them; of a text far over the limit only a part is read."""
 
 
 class Tokenizer(Protocol):

@@ -57,6 +57,17 @@ def _is_answered(url: str) -> bool:
         return False
 
 
+def test_its_api_asks_for_a_key_where_a_file_of_keys_is_named(tmp_path: Path) -> None:
+    keys = str(tmp_path / "keys.json")
+    _, made = run_command("keys", "new", "me", "--auth", keys)
+    body = {"model": MODEL, "input": "a text"}
+    with _up("--auth", keys) as up, http_client(_url(up)) as http:
+        up.wait_for("Ctrl-C stops everything")
+        assert http.post("/v1/embeddings", json=body).status_code == 401
+        bearer = {"authorization": f"Bearer {made.stdout.strip()}"}
+        assert http.post("/v1/embeddings", json=body, headers=bearer).status_code == 200
+
+
 def test_the_whole_life_of_up() -> None:
     with _up("--log-level", "info") as up:
         # Ready: it says how to use it, and what it says works.

@@ -210,3 +210,5 @@ def test_a_long_text_is_too_long_although_only_a_part_of_it_is_read(serialized: 
     tokens = one(FastTokenizer(serialized, 64), LONG_TEXTS["words"], Truncate.NONE)
     assert len(tokens.ids) > 64
     assert tokens.length_before > 64
+    assert not tokens.is_counted
+    assert one(FastTokenizer(serialized, 64), "word " * 100, Truncate.NONE).is_counted

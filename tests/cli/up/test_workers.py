@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.up.workers import worker_commands
+from transport.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_FLAGS = {"--model": None, "--name": None, "--encoder": None, "--device": None, "--dtype": None}
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Path:
+    path = tmp_path / "models.toml"
+    path.write_text('[models.second]\nslug = "two"\n[models.first]\n')
+    return path
+
+
+def test_without_a_catalogue_it_is_the_model_of_the_flags() -> None:
+    [worker] = worker_commands({**NO_FLAGS, "--name": "mine", "--dtype": "float32"}, None, None)
+    assert (worker.name, worker.slug, worker.flags) == ("mine", "", ["--name", "mine", "--dtype", "float32"])
+    [default] = worker_commands(NO_FLAGS, None, None)
+    assert (default.name, default.flags) == ("all-MiniLM-L6-v2", [])
+
+
+def test_the_settings_file_names_the_model_and_its_topics(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('[worker.model]\nname = "filed"\nslug = "f"\n')
+    [worker] = worker_commands(NO_FLAGS, None, config)
+    assert (worker.name, worker.slug) == ("filed", "f")
+
+
+def test_of_a_catalogue_every_model_gets_a_worker_the_default_one_first(catalogue: Path) -> None:
+    first, second = worker_commands({**NO_FLAGS, "--encoder": "null"}, catalogue, None)
+    shared = ["--models", str(catalogue), "--name"]
+    assert (first.name, first.slug, first.flags) == ("first", "", [*shared, "first", "--encoder", "null"])
+    assert (second.name, second.slug, second.flags) == ("second", "two", [*shared, "second", "--encoder", "null"])
+
+
+def test_a_name_chooses_one_of_the_catalogue(catalogue: Path) -> None:
+    [worker] = worker_commands({**NO_FLAGS, "--name": "second"}, catalogue, None)
+    assert (worker.slug, worker.flags) == ("two", ["--models", str(catalogue), "--name", "second"])
+
+
+def test_one_source_for_several_models_is_refused(catalogue: Path) -> None:
+    with pytest.raises(SettingsError, match="leave --model out"):
+        worker_commands({**NO_FLAGS, "--model": "./a"}, catalogue, None)
