@@ -19,22 +19,23 @@ import structlog
 
 from schemas import headers as names
 from schemas.beats import Beat, WorkerState
-from schemas.codec import Vectors, decode_response, encode_request, join_vectors, least_response_bytes
+from schemas.codec import Vectors, decode_response, join_vectors
 from schemas.errors import ErrorCode, RequestError
-from schemas.requests import EmbeddingBody, EmbeddingRequest, EmbeddingType, EncodingFormat
-from schemas.served_model import models_named, plan
+from schemas.served_model import models_named
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
 
 from .errors import NotConnectedError
 from .replies import Connection, ReplyReader
-from .splitting import Part, first_error, split
+from .request_messages import RequestMessage, request_messages
+from .splitting import first_error
 from .window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from schemas.headers import Header
+    from schemas.requests import EmbeddingBody, EmbeddingType
     from transport.messages import Message
     from transport.settings import KafkaSettings
 
@@ -45,8 +46,6 @@ log = structlog.get_logger("client")
 _LINGER_MS: Final[dict[Lane, float]] = {Lane.INTERACTIVE: 0, Lane.BULK: 5}
 _CORRELATION_BYTES: Final = 16
 _FULL_BUFFER_WAIT_SECONDS: Final = 0.02
-_REPLY_ENVELOPE_BYTES: Final = 1024
-"""Of a reply, beside its vectors: id, model, usage, headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,21 +227,16 @@ class EmbeddingClient:
         connected = self._connected
         if connected is None:
             raise NotConnectedError("the client is not connected: await connected() first")
-        chosen = plan(body, worker)
-        deadline_ms = None if timeout_seconds is None else int(time.time() * 1000 + timeout_seconds * 1000)
-        reply_bytes = least_response_bytes(1, chosen.dim, EncodingFormat.BASE64, chosen.embedding_type)
-        parts = split(
-            body.inputs,
-            max_inputs=self._settings.part_inputs,
-            max_bytes=self._settings.part_bytes,
-            reply_bytes_per_input=reply_bytes,
+        messages = request_messages(
+            body,
+            request_id=request_id,
+            worker=worker,
+            settings=self._settings,
+            deadline_ms=None if timeout_seconds is None else int(time.time() * 1000 + timeout_seconds * 1000),
+            headers=headers,
         )
-        asked = [
-            self._ask(
-                connected, body, part, number, len(parts), request_id, worker, reply_bytes, deadline_ms, headers
-            )
-            for number, part in enumerate(parts)
-        ]
+        topic = TopicNames(self._topics.prefix, worker.slug).requests_of(self._lane)
+        asked = [self._ask(connected, topic, message) for message in messages]
         try:
             async with asyncio.timeout(timeout_seconds):
                 outcomes = (
@@ -252,45 +246,26 @@ class EmbeddingClient:
             raise RequestError(
                 ErrorCode.TIMEOUT, f"no reply within {timeout_seconds:g} s: try again, or send less at once"
             ) from None
-        error = first_error(parts, outcomes)
+        error = first_error([message.part for message in messages], outcomes)
         if error is not None:
             raise error
         return join_vectors([outcome for outcome in outcomes if isinstance(outcome, Vectors)])
 
-    async def _ask(
-        self,
-        connected: _Connected,
-        body: EmbeddingBody,
-        part: Part,
-        number: int,
-        parts: int,
-        request_id: str,
-        worker: Beat,
-        reply_bytes: int,
-        deadline_ms: int | None,
-        headers: Sequence[Header],
-    ) -> Vectors:
-        part_id = request_id if parts == 1 else f"{request_id}/{number}"
-        value = encode_request(_message(body, part, part_id))
-        topics = TopicNames(self._topics.prefix, worker.slug)
-        async with connected.window.room(len(part.inputs) * reply_bytes + _REPLY_ENVELOPE_BYTES):
+    async def _ask(self, connected: _Connected, topic: str, message: RequestMessage) -> Vectors:
+        async with connected.window.room(message.reply_bytes):
             if self._ended is not None:
                 raise self._ended
             correlation_id = secrets.token_bytes(_CORRELATION_BYTES)
             future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
-            self._pending[correlation_id] = _Pending(future, body.embedding_type)
+            self._pending[correlation_id] = _Pending(future, message.embedding_type)
             try:
                 # A full buffer, while the broker is away, must not hold the event loop.
                 while not connected.producer.try_produce(  # noqa: ASYNC110 - room in librdkafka's buffer is no event
-                    topics.requests_of(self._lane),
-                    key=part_id.encode(),
-                    value=value,
-                    headers=[
-                        *_headers(connected.connection, correlation_id, deadline_ms),
-                        *_part_headers(part, number, parts),
-                        *headers,
-                    ],
-                    on_delivery=self._delivery_of(correlation_id, len(value)),
+                    topic,
+                    key=message.key,
+                    value=message.value,
+                    headers=[*_reply_headers(connected.connection, correlation_id), *message.headers],
+                    on_delivery=self._delivery_of(correlation_id, len(message.value)),
                 ):
                     await asyncio.sleep(_FULL_BUFFER_WAIT_SECONDS)
                 return await future
@@ -357,36 +332,11 @@ class EmbeddingClient:
         return zlib.crc32(self._instance_id.encode()) % partitions
 
 
-def _message(body: EmbeddingBody, part: Part, part_id: str) -> EmbeddingRequest:
-    # Validated already, as the body it came with; the copy only names the part and asks for base64.
-    return EmbeddingRequest.model_construct(
-        **{
-            **{name: getattr(body, name) for name in EmbeddingBody.model_fields},
-            "id": part_id,
-            "input": part.inputs,
-            "encoding_format": EncodingFormat.BASE64,
-        }
-    )
-
-
-def _headers(connection: Connection, correlation_id: bytes, deadline_ms: int | None) -> list[Header]:
-    headers: list[Header] = [
+def _reply_headers(connection: Connection, correlation_id: bytes) -> list[Header]:
+    return [
         (names.CORRELATION_ID, correlation_id),
         (names.REPLY_TOPIC, connection.reply_topic.encode()),
         (names.REPLY_PARTITION, names.encode_partition(connection.reply_partition)),
-    ]
-    if deadline_ms is not None:
-        headers.append((names.DEADLINE, names.encode_number(deadline_ms)))
-    return headers
-
-
-def _part_headers(part: Part, number: int, parts: int) -> list[Header]:
-    if parts == 1:
-        return []
-    return [
-        (names.PART, names.encode_number(number)),
-        (names.PARTS, names.encode_number(parts)),
-        (names.FIRST_INDEX, names.encode_number(part.first_index)),
     ]
 
 
