@@ -236,10 +236,14 @@ def is_writable(metadata: dict[str, Any]) -> bool:
     return True
 
 
+def _id_may_be_the_key(schema: dict[str, Any]) -> None:
+    schema["required"].remove("id")
+
+
 class EmbeddingRequest(EmbeddingBody):
     """The value of a message on `<prefix>.requests` and `<prefix>.requests.interactive`."""
 
-    model_config = ConfigDict(title="EmbeddingRequest")
+    model_config = ConfigDict(title="EmbeddingRequest", json_schema_extra=_id_may_be_the_key)
 
     id: RequestId
     """Names the request and keys its response; absent, a message key that is UTF-8 takes its place."""

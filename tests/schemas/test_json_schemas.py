@@ -1,9 +1,9 @@
-"""`schemas/generate.py`: the committed JSON Schemas are the models', honest, and met by page and payloads."""
+"""`schemas/json_schemas.py`: the JSON Schemas are honest, and met by page and payloads."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import pytest
@@ -11,49 +11,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from schemas import codec, generate
+from schemas import codec
 from schemas.errors import RequestError, UnanswerableError
+from schemas.json_schemas import DIALECT, json_schemas, parts
+from schemas.requests import EmbeddingBody
+from schemas.responses import EmbeddingList
 
 from .messages_page import examples
 from .recorded import INVALID, VALID, Recorded, files
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-NAMES = [name.removesuffix(".schema.json") for name in generate.generate()]
+SCHEMAS = json_schemas()
+NAMES = [name.removesuffix(".schema.json") for name in SCHEMAS]
 
 
 def validator(schema: str) -> Draft202012Validator:
-    document = json.loads((generate.FOLDER / f"{schema}.schema.json").read_bytes())
-    return Draft202012Validator(document)
+    return Draft202012Validator(SCHEMAS[f"{schema}.schema.json"])
 
 
 REQUEST = validator("embedding-request")
 BODY = validator("embedding-body")
 
 
-def test_the_committed_schemas_are_the_models_own() -> None:
-    committed = {path.name: path.read_bytes() for path in generate.FOLDER.iterdir()}
-    assert committed == generate.generate(), "run `python -m schemas.generate`"
-
-
-def test_writing_brings_an_empty_folder_up_to_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate, "FOLDER", tmp_path / "json")
-    generate.write()
-    assert {path.name: path.read_bytes() for path in (tmp_path / "json").iterdir()} == generate.generate()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_schema_is_valid_draft_2020_12_and_has_a_description(name: str) -> None:
-    document = json.loads(generate.generate()[f"{name}.schema.json"])
+    document = SCHEMAS[f"{name}.schema.json"]
     Draft202012Validator.check_schema(document)
-    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert document["$schema"] == DIALECT
     assert document["description"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_schema_forbids_fields_it_does_not_know(name: str) -> None:
-    document = json.loads(generate.generate()[f"{name}.schema.json"])
+    document = SCHEMAS[f"{name}.schema.json"]
     objects = [document, *document.get("$defs", {}).values()]
     assert all(part.get("additionalProperties", True) is True for part in objects)
 
@@ -181,3 +170,13 @@ def test_the_messages_page_has_an_example_of_every_message() -> None:
 def test_an_example_of_the_messages_page_meets_the_schema_it_names(schema: str, text: str) -> None:
     assert schema in NAMES, f"write `<!-- schema: … -->` above this block:\n{text}"
     validator(schema).validate(json.loads(text))
+
+
+def test_as_parts_of_a_document_schemas_share_what_they_are_made_of_and_refer_to_it_there() -> None:
+    found = parts([EmbeddingBody], [EmbeddingList])
+
+    assert found.keys() == {
+        *("EmbeddingBody", "InputType", "EncodingFormat", "EmbeddingType", "Truncate"),
+        *("EmbeddingList", "Embedding", "Usage"),
+    }
+    assert found["EmbeddingList"]["properties"]["usage"] == {"$ref": "#/components/schemas/Usage"}
