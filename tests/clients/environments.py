@@ -86,6 +86,14 @@ class Environment(ABC):
         Raises:
             ClientError: With what it said.
         """
+        return json.loads(self.printed_by(program, *arguments, environment=environment))
+
+    def printed_by(self, program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+        """Run a client's program to its end; what it printed.
+
+        Raises:
+            ClientError: With what it said.
+        """
         # Nothing of the caller's environment: a key or a proxy set there would change what a client sends.
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
         try:
@@ -103,7 +111,7 @@ class Environment(ABC):
             raise ClientError(f"{program} was not done in {_RUN_SECONDS} s:\n{said}") from error
         if done.returncode != 0:
             raise ClientError(f"{program} ended with {done.returncode}:\n{done.stderr}")
-        return json.loads(done.stdout)
+        return done.stdout
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(sys.version.encode())

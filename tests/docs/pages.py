@@ -9,9 +9,16 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
-PAGES: Final = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")), ROOT / "examples" / "README.md")
-"""Pages whose code blocks are checked."""
-LINKING: Final = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
+CLIENTS: Final = DOCS / "clients"
+CLIENT_PAGES: Final = tuple(page for page in sorted(CLIENTS.glob("*.md")) if page.name != "README.md")
+"""A page a client: `test_client_pages.py` checks their blocks, in that client's environment."""
+PAGES: Final = (
+    ROOT / "README.md",
+    *(page for page in sorted(DOCS.rglob("*.md")) if page not in CLIENT_PAGES),
+    ROOT / "examples" / "README.md",
+)
+"""Pages whose code blocks are checked, by language: every other one."""
+LINKING: Final = (*PAGES, *CLIENT_PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 """Pages whose links are checked."""
 
 _BLOCK: Final = re.compile(

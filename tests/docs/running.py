@@ -25,6 +25,11 @@ _BROKER = "127.0.0.1:9092"
 _BOUND_SECONDS = 60
 
 
+def addressed(text: str, bootstrap: str, api_url: str) -> str:
+    """A block with the addresses of pages led to a broker and an API that run."""
+    return text.replace(_API, api_url.removeprefix("http://")).replace(_BROKER, bootstrap)
+
+
 class Workspace:
     """A folder to run blocks in, with `kafka-embeddings` on the path.
 
@@ -37,7 +42,7 @@ class Workspace:
     def __init__(self, folder: Path, bootstrap: str, api_url: str) -> None:
         self._folder = folder
         self._bootstrap = bootstrap
-        self._api = api_url.removeprefix("http://")
+        self._api = api_url
         commands = folder / ".commands"
         commands.mkdir()
         for name, module in (("kafka-embeddings", "-m cli.main"), ("python", "")):
@@ -59,7 +64,7 @@ class Workspace:
         Raises:
             AssertionError: It failed.
         """
-        text = block.text.replace(_API, self._api).replace(_BROKER, self._bootstrap)
+        text = addressed(block.text, self._bootstrap, self._api)
         command = ["sh", "-eu", "-c", text] if block.language == "sh" else [sys.executable, "-c", text]
         done = subprocess.run(
             command,
