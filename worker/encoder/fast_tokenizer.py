@@ -14,7 +14,6 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-from tokenizers import Encoding
 from tokenizers import Tokenizer as RawTokenizer
 
 from schemas.requests import Truncate
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _CLIP_CHARACTERS_PER_TOKEN: Final = 32
 _CLIP_MARGIN: Final = 2
+_ANY_TEXT: Final = "a text"
 
 
 class FastTokenizer:
@@ -42,7 +42,7 @@ class FastTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._max_tokens = max_tokens
-        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._special = self._special_tokens()
 
     def tokenize(
         self, texts: Sequence[str], truncations: Sequence[Truncate], prefixes: Sequence[int] | None = None
@@ -60,7 +60,7 @@ class FastTokenizer:
                 ids, kept_of = self._tokenizer.encode(text, add_special_tokens=True).ids, text
             length = len(ids)
             if length > self._max_tokens and truncation is not Truncate.NONE:
-                ids = self._truncate(kept_of, truncation, prefix)
+                ids = self._truncate(ids, kept_of, truncation, prefix)
             tokenized.append(Tokens(ids, length, is_counted=len(kept_of) == len(text)))
         return tokenized
 
@@ -75,24 +75,26 @@ class FastTokenizer:
         space = next((index for index in range(prefix + bound - 1, -1, -1) if text[index].isspace()), len(text))
         return text[:space]
 
-    def _truncate(self, text: str, truncation: Truncate, prefix: int) -> list[int]:
-        """Cut the text's own tokens, then let the tokenizer put its special tokens around what is kept."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        room = self._max_tokens - self._special_tokens
-        if truncation is Truncate.START:
-            encoding = self._without_start(encoding, room, prefix)
-        else:
-            encoding.truncate(room, direction="right")
-        kept: list[int] = self._tokenizer.post_process(encoding, add_special_tokens=True).ids
-        return kept
+    def _truncate(self, ids: list[int], text: str, truncation: Truncate, prefix: int) -> list[int]:
+        """The text's own tokens cut, the special ones left around what is kept."""
+        front, back = self._special
+        own = ids[len(front) : len(ids) - len(back)]
+        room = self._max_tokens - len(front) - len(back)
+        if truncation is Truncate.END:
+            return [*front, *own[:room], *back]
+        of_prefix = min(self._tokens_of_prefix(text, prefix), room)
+        return [*front, *own[:of_prefix], *own[len(own) - (room - of_prefix) :], *back]
 
-    def _without_start(self, encoding: Encoding, room: int, prefix: int) -> Encoding:
-        """The tokens of the prefix, and as many of the text's last ones as there is room for."""
-        in_prefix = bisect_left(encoding.offsets, prefix, key=itemgetter(0))
-        if not in_prefix:
-            encoding.truncate(room, direction="left")
-            return encoding
-        head, tail = (Encoding.merge([encoding], growing_offsets=False) for _ in range(2))
-        head.truncate(min(in_prefix, room), direction="right")
-        tail.truncate(max(0, room - in_prefix), direction="left")
-        return Encoding.merge([head, tail], growing_offsets=False)
+    def _tokens_of_prefix(self, text: str, prefix: int) -> int:
+        """How many tokens begin in the first characters."""
+        if not prefix:
+            return 0
+        return bisect_left(self._tokenizer.encode(text, add_special_tokens=False).offsets, prefix, key=itemgetter(0))
+
+    def _special_tokens(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer puts before and behind the tokens of any text."""
+        bare = self._tokenizer.encode(_ANY_TEXT, add_special_tokens=False).ids
+        whole = self._tokenizer.encode(_ANY_TEXT, add_special_tokens=True).ids
+        places = range(len(whole) - len(bare) + 1)
+        start = next(place for place in places if whole[place : place + len(bare)] == bare)
+        return whole[:start], whole[start + len(bare) :]

@@ -178,7 +178,9 @@ def test_a_clipped_text_keeps_the_very_tokens_it_would_keep_whole(
     assert list(tokens.ids)[1:-1] == kept
 
 
-@pytest.mark.parametrize("text", [*LONG_TEXTS.values(), "short"], ids=[*LONG_TEXTS, "short"])
+@pytest.mark.parametrize(
+    "text", [LONG_TEXTS["words"], LONG_TEXTS["no white space"], "short"], ids=["words", "one word", "short"]
+)
 @pytest.mark.parametrize("prefix", ["query: ", "Instruct: find it\nQuery:", "q"])
 def test_without_its_start_a_text_keeps_its_prefix_and_its_end(serialized: str, prefix: str, text: str) -> None:
     limit = 64
