@@ -16,7 +16,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 MAX_INPUTS: Final = 2048
 """Inputs of one request. Source: OpenAI's limit for `POST /v1/embeddings`."""
@@ -150,10 +150,17 @@ _Many = Field(min_length=1, max_length=MAX_INPUTS)
 _InputSchema = _Text | Annotated[list[_Text], _Many] | _Tokens | Annotated[list[_Tokens], _Many]
 
 
-def _null_means_default(default: StrEnum) -> BeforeValidator:
-    return BeforeValidator(
-        lambda value: default if value is None else value, json_schema_input_type=type(default) | None
-    )
+def _one_of(choices: type[StrEnum], default: StrEnum | None) -> BeforeValidator:
+    """Null means the default; what is no string is refused here, for the enum's own error would write it out."""
+    *first, last = (f"'{choice}'" for choice in choices)
+    expected = f"{', '.join(first)} or {last}"
+
+    def text_or_default(value: Any) -> Any:
+        if value is not None and not isinstance(value, str):
+            raise PydanticKnownError("enum", {"expected": expected})
+        return default if value is None else value
+
+    return BeforeValidator(text_or_default, json_schema_input_type=choices | None)
 
 
 class EmbeddingBody(BaseModel):
@@ -165,17 +172,17 @@ class EmbeddingBody(BaseModel):
     """Name of a served model, or that name with `-query` or `-passage`."""
     input: Annotated[_Input, WrapValidator(_validate_input, json_schema_input_type=_InputSchema)]
     """One text or up to 2048 texts, none of them empty; token ids instead of a text where the model accepts them."""
-    input_type: Annotated[InputType | None, Field(strict=False)] = None
+    input_type: Annotated[InputType | None, Field(strict=False), _one_of(InputType, None)] = None
     """Role of the inputs; ignored by models that know no roles."""
-    encoding_format: Annotated[EncodingFormat, Field(strict=False), _null_means_default(EncodingFormat.FLOAT)] = (
+    encoding_format: Annotated[EncodingFormat, Field(strict=False), _one_of(EncodingFormat, EncodingFormat.FLOAT)] = (
         EncodingFormat.FLOAT
     )
     """`float`: a list of numbers; `base64`: little-endian float32, standard alphabet, padded."""
-    embedding_type: Annotated[EmbeddingType, Field(strict=False), _null_means_default(EmbeddingType.FLOAT)] = (
+    embedding_type: Annotated[EmbeddingType, Field(strict=False), _one_of(EmbeddingType, EmbeddingType.FLOAT)] = (
         EmbeddingType.FLOAT
     )
     """Type of a vector's numbers; what a model supports is its own."""
-    truncate: Annotated[Truncate, Field(strict=False), _null_means_default(Truncate.NONE)] = Truncate.NONE
+    truncate: Annotated[Truncate, Field(strict=False), _one_of(Truncate, Truncate.NONE)] = Truncate.NONE
     """An input over the model's token limit is refused (`NONE`), or loses its `START` or `END`."""
     dimensions: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Length of the vectors, on models that allow more than one."""
