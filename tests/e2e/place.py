@@ -58,7 +58,7 @@ class Place:
         *,
         key: bytes | None = None,
         lane: Lane = Lane.BULK,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         partition: int = -1,
     ) -> None:
         """Publish one request, as any producer would."""
