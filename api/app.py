@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -15,6 +15,7 @@ from .errors import error_response, http_error
 from .health import health_router
 from .metadata import metadata_router, release
 from .metrics import Measured, Metrics, metrics_router
+from .openapi import openapi_document
 from .request_context import RequestContext
 from .served_models import models_router
 
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
 
     from .settings import ApiSettings
+
+
+class _Application(FastAPI):
+    """Serves the document we publish: FastAPI sees neither our errors nor the body that we read ourselves."""
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi_document(release())
 
 
 def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admission | None = None) -> FastAPI:
@@ -40,11 +48,9 @@ def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admiss
     """
     admission = admission or Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
     metrics = Metrics(admission, client)
-    app = FastAPI(
+    app = _Application(
         title="kafka-embeddings",
-        version=release(),
         redirect_slashes=False,  # a path with one too many is not found, in our words
-        summary="Embeddings over HTTP, as OpenAI's and NVIDIA's clients ask for them.",
     )
     app.include_router(embeddings_router(client, settings, admission, metrics))
     app.include_router(models_router(client))

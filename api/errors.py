@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from starlette.responses import Response
 
 from schemas.errors import ErrorCode, RequestError
 
+from .bodies import Error
+
 if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
-
-_VALIDATION_MESSAGE: Final = "Your request cannot be validated, it is incorrect."
-"""NIM's own words for a body against the schema."""
 
 _HEADERS: Final = {ErrorCode.INVALID_API_KEY: {"www-authenticate": "Bearer"}}
 """Headers that belong to a code, beside `retry-after`."""
@@ -27,15 +26,9 @@ _HTTP_CODES: Final = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWE
 def error_response(error: RequestError) -> Response:
     """The response an error becomes."""
     kind = error.kind
-    invalid = error.code is ErrorCode.INVALID_REQUEST
-    body: dict[str, Any] = {
-        "object": "error",
-        "message": _VALIDATION_MESSAGE if invalid else error.message,
-        "detail": _detail(error) if invalid else {},
-        "type": kind.type,
-        "error": error.body().model_dump(),
-    }
-    response = Response(orjson.dumps(body), status_code=kind.status, media_type="application/json")
+    response = Response(
+        orjson.dumps(Error.of(error).model_dump()), status_code=kind.status, media_type="application/json"
+    )
     if kind.retry_after_seconds is not None:
         response.headers["retry-after"] = str(kind.retry_after_seconds)
     response.headers.update(_HEADERS.get(error.code, {}))
@@ -50,13 +43,3 @@ def http_error(error: HTTPException, method: str, path: str) -> RequestError:
         ErrorCode.METHOD_NOT_ALLOWED: f"{path} does not take {method}: see /docs for what it takes",
     }
     return RequestError(code, messages.get(code, str(error.detail)))
-
-
-def _detail(error: RequestError) -> dict[str, object]:
-    """The first violation, as an object."""
-    location: list[str | int] = ["body"]
-    if error.param is not None:
-        location.append(error.param)
-    if error.index is not None:
-        location.append(error.index)
-    return {"loc": location, "msg": error.message, "type": "value_error"}

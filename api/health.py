@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads it at run time
 
 from schemas.beats import WorkerState
 
-if TYPE_CHECKING:
-    from starlette.responses import Response
+from .bodies import Health
 
+if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
 
     from .admission import Admission
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
 
 def health_router(client: EmbeddingClient, admission: Admission) -> APIRouter:
     """The routes, over one client; what takes no more requests is not ready."""
-    router = APIRouter(tags=["Health"])
+    router = APIRouter()
 
-    @router.get("/v1/health/live", summary="Is the process alive?")
-    async def live() -> dict[str, Any]:
+    @router.get("/v1/health/live")
+    async def live() -> Health:
         """Answers as long as the process serves."""
-        return _body("live", ready=True)
+        return Health(message="live", ready=True)
 
-    @router.get("/v1/health/ready", summary="Can a request be answered now?", response_model=None)
-    async def ready() -> Response:
+    @router.get("/v1/health/ready")
+    async def ready(response: Response) -> Health:
         """200 while a worker is ready, by its beats, and this process is not stopping."""
-        if admission.is_closed:
-            return JSONResponse(_body("stopping", ready=False), status_code=503)
-        workers = client.workers()
-        if any(beat.state is WorkerState.READY for beat in workers):
-            return JSONResponse(_body("ready", ready=True))
-        message = "the model is loading" if workers else "no worker is running, or no broker answers"
-        return JSONResponse(_body(message, ready=False), status_code=503)
+        message = _why_not(client, admission)
+        if message is not None:
+            response.status_code = 503
+        return Health(message=message or "ready", ready=message is None)
 
     return router
 
 
-def _body(message: str, *, ready: bool) -> dict[str, Any]:
-    return {"object": "health.response", "message": message, "ready": ready}
+def _why_not(client: EmbeddingClient, admission: Admission) -> str | None:
+    """Why no request can be answered now; None when one can."""
+    if admission.is_closed:
+        return "stopping"
+    workers = client.workers()
+    if any(beat.state is WorkerState.READY for beat in workers):
+        return None
+    return "the model is loading" if workers else "no worker is running, or no broker answers"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from importlib.metadata import distribution
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter
 
+from .bodies import License, Manifest, Metadata, ModelInfo, Version
 from .served_models import served
 
 if TYPE_CHECKING:
@@ -28,37 +29,35 @@ _LICENSE_URLS: Final = {"Apache-2.0": "https://www.apache.org/licenses/LICENSE-2
 
 def metadata_router(client: EmbeddingClient) -> APIRouter:
     """The routes, over one client."""
-    router = APIRouter(tags=["Metadata"])
+    router = APIRouter()
 
-    @router.get("/v1/metadata", summary="Release, models and license")
-    async def metadata() -> dict[str, Any]:
+    @router.get("/v1/metadata")
+    async def metadata() -> Metadata:
         """What is served, from the workers' beats."""
         models = served(client)
-        return {
-            "version": release(),
-            "modelInfo": [
-                {"shortName": beat.model, "modelUrl": f"/v1/models/{quote(beat.model)}"} for beat in models
-            ],
-            "assetInfo": [],
-            "licenseInfo": license_info(),
-            "repository_override": "",
-            "selectedModelProfileId": models[0].revision if models else "",
-        }
+        return Metadata(
+            version=release(),
+            modelInfo=[ModelInfo(shortName=one.model, modelUrl=f"/v1/models/{quote(one.model)}") for one in models],
+            assetInfo=[],
+            licenseInfo=license_info(),
+            repository_override="",
+            selectedModelProfileId=models[0].revision if models else "",
+        )
 
-    @router.get("/v1/license", summary="The license of this software")
-    async def license_text() -> dict[str, Any]:
+    @router.get("/v1/license")
+    async def license_text() -> License:
         """The whole text, with its SHA-256 and its size in bytes."""
         return license_info()
 
-    @router.get("/v1/manifest", summary="Each model and its revision")
-    async def manifest() -> dict[str, Any]:
+    @router.get("/v1/manifest")
+    async def manifest() -> Manifest:
         """`manifest_file` is JSON: a line for every model with a live worker."""
-        return {"manifest_file": _manifest(served(client)), "repository_override": ""}
+        return Manifest(manifest_file=_manifest(served(client)), repository_override="")
 
-    @router.get("/v1/version", summary="Release of this software and of its API")
-    async def version() -> dict[str, Any]:
+    @router.get("/v1/version")
+    async def version() -> Version:
         """Both are those of the package: one release, one API."""
-        return {"release": release(), "api": release()}
+        return Version(release=release(), api=release())
 
     return router
 
@@ -70,7 +69,7 @@ def release() -> str:
 
 
 @cache
-def license_info() -> dict[str, Any]:
+def license_info() -> License:
     """The license as it is installed with the package.
 
     Raises:
@@ -82,15 +81,14 @@ def license_info() -> dict[str, Any]:
         raise FileNotFoundError(f"{_DISTRIBUTION} was installed without its {_LICENSE_FILE}")
     text = file.read_binary()
     expression = package.metadata["License-Expression"]
-    return {
-        "name": expression,
-        "path": str(file),
-        "sha": hashlib.sha256(text).hexdigest(),
-        "size": len(text),
-        "url": _LICENSE_URLS.get(expression, ""),
-        "type": "file",
-        "content": text.decode(),
-    }
+    return License(
+        name=expression,
+        path=str(file),
+        sha=hashlib.sha256(text).hexdigest(),
+        size=len(text),
+        url=_LICENSE_URLS.get(expression, ""),
+        content=text.decode(),
+    )
 
 
 def _manifest(models: list[Beat]) -> str:

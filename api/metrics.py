@@ -155,10 +155,10 @@ class Measured:
 
 def metrics_router(metrics: Metrics) -> APIRouter:
     """The routes that tell them."""
-    router = APIRouter(tags=["Metrics"])
+    router = APIRouter()
 
-    @router.get("/metrics", include_in_schema=False)
-    @router.get("/v1/metrics", summary="What this replica has counted, as Prometheus reads it")
+    @router.get("/metrics")
+    @router.get("/v1/metrics")
     async def told(request: Request) -> Response:
         """Text, or OpenMetrics for those who accept it."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

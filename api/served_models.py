@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
 from schemas.errors import ErrorCode, RequestError
+
+from .bodies import Model, ModelList
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
@@ -15,15 +17,15 @@ if TYPE_CHECKING:
 
 def models_router(client: EmbeddingClient) -> APIRouter:
     """The routes, over one client."""
-    router = APIRouter(tags=["Models"])
+    router = APIRouter()
 
-    @router.get("/v1/models", summary="List the served models")
-    async def list_models() -> dict[str, Any]:
+    @router.get("/v1/models")
+    async def list_models() -> ModelList:
         """Every model with a live worker; the default model first."""
-        return {"object": "list", "data": [_model(beat) for beat in served(client)]}
+        return ModelList(data=[_model(beat) for beat in served(client)])
 
-    @router.get("/v1/models/{model:path}", summary="One served model")
-    async def get_model(model: str) -> dict[str, Any]:
+    @router.get("/v1/models/{model:path}")
+    async def get_model(model: str) -> Model:
         """A model by its name or an alias."""
         for beat in client.workers():
             if model in (beat.model, *beat.aliases):
@@ -39,13 +41,10 @@ def served(client: EmbeddingClient) -> list[Beat]:
     return sorted(models.values(), key=lambda beat: (beat.slug != "", beat.model))
 
 
-def _model(beat: Beat) -> dict[str, Any]:
-    # `root` equals `id`: NVIDIA's clients take the first entry where it does for the base model.
-    return {
-        "id": beat.model,
-        "object": "model",
-        "created": beat.started_at_ms // 1000,
-        "owned_by": beat.model.partition("/")[0] if "/" in beat.model else "kafka-embeddings",
-        "root": beat.model,
-        "parent": None,
-    }
+def _model(beat: Beat) -> Model:
+    return Model(
+        id=beat.model,
+        created=beat.started_at_ms // 1000,
+        owned_by=beat.model.partition("/")[0] if "/" in beat.model else "kafka-embeddings",
+        root=beat.model,
+    )

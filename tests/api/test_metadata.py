@@ -60,7 +60,7 @@ def test_metadata_name_the_release_and_each_served_model_once(asked: httpx.Clien
             {"shortName": "baai/bge m3", "modelUrl": "/v1/models/baai/bge%20m3"},
         ],
         "assetInfo": [],
-        "licenseInfo": license_info(),
+        "licenseInfo": license_info().model_dump(),
         "repository_override": "",
         "selectedModelProfileId": "r2",
     }
