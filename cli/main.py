@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .contract import contract
 from .keys import keys_app
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="Create the topics.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
 app.add_typer(keys_app, name="keys")
+app.command()(contract)
 
 # Every flag's default is None, "not given", so that environment and file can speak; --help names the real ones.
 Bootstrap = Annotated[

@@ -44,6 +44,7 @@ FLAGS = {
         "--truncate",
         "--dimensions",
     ],
+    "contract": ["--output"],
     "topics create": [*KAFKA, "--models", "--replication", "--slug"],
     "keys new": ["--auth", "--requests-per-minute", "--tokens-per-minute"],
     "keys list": ["--auth"],
@@ -68,7 +69,7 @@ def test_the_bare_command_shows_every_command() -> None:
 
     assert status == 0
     assert bare.stdout + bare.stderr == helped.stdout
-    for name in ("up", "worker", "api", "embed", "topics", "keys"):
+    for name in ("up", "worker", "api", "embed", "topics", "keys", "contract"):
         assert re.search(rf"^  {name} ", helped.stdout, re.MULTILINE), helped.stdout
 
 
@@ -113,6 +114,7 @@ def test_the_version_is_the_distributions() -> None:
         (["api", "--port", "many"], "--port"),
         (["worker", "--kafka", "no-value"], "KEY=VALUE"),
         (["topics", "create", "--kafka", "=value"], "KEY=VALUE"),
+        (["contract", "wsdl"], "wsdl"),
     ],
     ids=" ".join,
 )
