@@ -13,9 +13,13 @@ _VALIDATION_MESSAGE: Final = "Your request cannot be validated, it is incorrect.
 
 _DETAIL_SCHEMA: Final[dict[str, Any]] = {
     "properties": {
-        "loc": {"type": "array", "items": {"type": ["string", "integer"]}, "examples": [["body", "input", 0]]},
-        "msg": {"type": "string"},
-        "type": {"type": "string", "examples": ["value_error"]},
+        "loc": {
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "description": "Where it is: `body`, the field, the index.",
+        },
+        "msg": {"type": "string", "description": "What it is."},
+        "type": {"type": "string", "description": "Its kind."},
     }
 }
 
@@ -88,6 +92,7 @@ class Health(_Body):
     message: str
     """The same in words."""
     ready: bool
+    """Whether it is as was asked."""
 
 
 class ModelInfo(_Body):
@@ -123,6 +128,7 @@ class Metadata(_Body):
     version: str
     """Release of this software."""
     modelInfo: list[ModelInfo]  # noqa: N815 - NIM's name
+    """Every served model, the default model first."""
     assetInfo: list[str]  # noqa: N815 - NIM's name
     """Always empty."""
     licenseInfo: License  # noqa: N815 - NIM's name
@@ -145,4 +151,6 @@ class Version(_Body):
     """The release of this software and of its API, which are one."""
 
     release: str
+    """Of the software."""
     api: str
+    """Of the API: the same."""

@@ -135,18 +135,65 @@ def _paths() -> dict[str, Any]:
     }
     return {
         "/v1/embeddings": {"post": _create_embedding()},
-        "/v1/models": _get("Models", "listModels", "List the served models", _json("ModelList")),
-        "/v1/models/{model}": _get("Models", "getModel", "One served model", _json("Model"), 404, path="ModelName"),
-        "/v1/health/live": _get("Health", "isLive", "Is the process alive?", _json("Health")),
-        "/v1/health/ready": _get(
-            "Health", "isReady", "Can a request be answered now?", _json("Health"), others={"503": not_ready}
+        "/v1/models": _get(
+            "Models", "listModels", "List the served models", "Every model with a live worker.", _json("ModelList")
         ),
-        "/v1/metadata": _get("Metadata", "getMetadata", "Release, models and license", _json("Metadata")),
-        "/v1/license": _get("Metadata", "getLicense", "The license of this software", _json("License")),
-        "/v1/manifest": _get("Metadata", "getManifest", "Each model and its revision", _json("Manifest")),
-        "/v1/version": _get("Metadata", "getVersion", "Release of this software and of its API", _json("Version")),
-        "/v1/metrics": _get("Metrics", "getMetrics", "What this replica has counted", metrics),
-        "/metrics": _get("Metrics", "getMetricsAtRoot", "The same, where Prometheus looks by itself", metrics),
+        "/v1/models/{model}": _get(
+            "Models",
+            "getModel",
+            "One served model",
+            "By its name or an alias.",
+            _json("Model"),
+            404,
+            path="ModelName",
+        ),
+        "/v1/health/live": _get(
+            "Health", "isLive", "Is the process alive?", "It is as long as it answers.", _json("Health")
+        ),
+        "/v1/health/ready": _get(
+            "Health",
+            "isReady",
+            "Can a request be answered now?",
+            "It can while a worker is ready, by its beats, and this process is not stopping.",
+            _json("Health"),
+            others={"503": not_ready},
+        ),
+        "/v1/metadata": _get(
+            "Metadata",
+            "getMetadata",
+            "Release, models and license",
+            "What is served, from the workers' beats, and which release serves it.",
+            _json("Metadata"),
+        ),
+        "/v1/license": _get(
+            "Metadata",
+            "getLicense",
+            "The license of this software",
+            "Its whole text, with its SHA-256 and its size.",
+            _json("License"),
+        ),
+        "/v1/manifest": _get(
+            "Metadata",
+            "getManifest",
+            "Each model and its revision",
+            "Models with the same revision give vectors that can be compared.",
+            _json("Manifest"),
+        ),
+        "/v1/version": _get(
+            "Metadata",
+            "getVersion",
+            "Release of this software and of its API",
+            "Both are those of the package: one release, one API.",
+            _json("Version"),
+        ),
+        "/v1/metrics": _get(
+            "Metrics",
+            "getMetrics",
+            "What this replica has counted",
+            "Prometheus' text format, or OpenMetrics for those who accept it.",
+            metrics,
+        ),
+        "/metrics": _get("Metrics", "getMetricsAtRoot", "The same", "Where Prometheus looks by itself.", metrics),
     }
 
 
@@ -183,6 +230,7 @@ def _get(
     tag: str,
     operation: str,
     summary: str,
+    description: str,
     content: dict[str, Any],
     *statuses: int,
     path: str | None = None,
@@ -193,6 +241,7 @@ def _get(
             "tags": [tag],
             "operationId": operation,
             "summary": summary,
+            "description": description,
             "security": [],
             "parameters": _parameters(*([path] if path else []), "RequestId"),
             "responses": {

@@ -177,7 +177,7 @@ class EmbeddingBody(BaseModel):
     encoding_format: Annotated[EncodingFormat, Field(strict=False), _one_of(EncodingFormat, EncodingFormat.FLOAT)] = (
         EncodingFormat.FLOAT
     )
-    """`float`: a list of numbers; `base64`: little-endian float32, standard alphabet, padded."""
+    """`float`: a list of numbers; `base64`: of little-endian float32, or of bytes; standard alphabet, padded."""
     embedding_type: Annotated[EmbeddingType, Field(strict=False), _one_of(EmbeddingType, EmbeddingType.FLOAT)] = (
         EmbeddingType.FLOAT
     )

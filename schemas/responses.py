@@ -20,13 +20,14 @@ class Embedding(_Response):
     index: Annotated[int, Field(ge=0)]
     """Position of the input in the request."""
     embedding: list[float] | str
-    """The vector, unit length: numbers, or base64 of little-endian float32."""
+    """The vector, unit length: numbers, or base64 of them (little-endian float32, or bytes)."""
 
 
 class Usage(_Response):
     """What the request cost, in tokens of the model, prefixes and special tokens included."""
 
     prompt_tokens: Annotated[int, Field(ge=0)]
+    """Tokens of all inputs."""
     total_tokens: Annotated[int, Field(ge=0)]
     """Always equal to `prompt_tokens`."""
 
