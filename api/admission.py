@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNDECLARED_BYTES: Final = 65_536
-"""Counted for a body whose length nobody has told yet: the server reads that much before anybody asks for it.
+"""Most that is counted for a body before it arrives: the server reads that much before anybody asks for it.
+
+A declared length is a promise. Counted in full, a few senders that never keep it would shut everybody else out.
 
 Source: `uvicorn/protocols/http/flow_control.py`, `HIGH_WATER_LIMIT`.
 """
@@ -41,12 +43,24 @@ class Place:
         """Put what was read in place of what was expected; never refused, since it is here already."""
         self._admission.count(self, size_bytes, tokens)
 
+    def expect(self, answer_bytes: int) -> None:
+        """Make room for the answer beside the body.
+
+        Raises:
+            RequestError: `overloaded`; the place is as large as before.
+        """
+        self._admission.resize(self, self.size_bytes + answer_bytes, self.tokens)
+
+    def answered(self, answer_bytes: int) -> None:
+        """Put the answer in place of everything else: the body is done with, and nothing is computed any more."""
+        self._admission.count(self, answer_bytes, 0)
+
 
 class Admission:
-    """Bytes and tokens of the requests under way. For one event loop.
+    """Bytes and tokens of the requests under way, answers included. For one event loop.
 
     Args:
-        max_bytes: Bound; a body larger than it is admitted when it is alone.
+        max_bytes: Bound; what is larger than it is admitted when it is alone.
         max_tokens: Bound on estimated tokens, likewise.
     """
 
@@ -64,10 +78,11 @@ class Admission:
 
     @contextmanager
     def admit(self, declared_bytes: int | None) -> Iterator[Place]:
-        """Hold room for one request, from before its body is read until it is answered or its caller is gone.
+        """Hold room for one request, from before its body is read until its answer is sent or its caller is gone.
 
         Args:
-            declared_bytes: Length of its body; None where nobody says: the place then grows with what is read.
+            declared_bytes: Length of its body, None where nobody says. Beyond `UNDECLARED_BYTES` the place grows
+                with what is read.
 
         Raises:
             RequestError: `overloaded`, or `unavailable` once closed; nothing was started.
@@ -75,7 +90,7 @@ class Admission:
         if self.is_closed:
             raise RequestError(ErrorCode.UNAVAILABLE, "the service is stopping: try again")
         place = Place(self)
-        place.grow(UNDECLARED_BYTES if declared_bytes is None else declared_bytes)
+        place.grow(UNDECLARED_BYTES if declared_bytes is None else min(declared_bytes, UNDECLARED_BYTES))
         self.requests += 1
         try:
             yield place

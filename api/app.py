@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 from schemas.errors import RequestError
 
 from .admission import Admission
+from .authentication import KeyRing
 from .embeddings import embeddings_router
 from .errors import error_response, http_error
 from .health import health_router
 from .metadata import metadata_router, release
 from .metrics import Measured, Metrics, metrics_router
 from .openapi import openapi_document
+from .rate_limits import RateLimits, storage_at
 from .request_context import RequestContext
 from .served_models import models_router
 
@@ -35,24 +37,32 @@ class _Application(FastAPI):
         return openapi_document(release())
 
 
-def create_app(client: EmbeddingClient, settings: ApiSettings, admission: Admission | None = None) -> FastAPI:
+def create_app(
+    client: EmbeddingClient,
+    settings: ApiSettings,
+    admission: Admission | None = None,
+    limits: RateLimits | None = None,
+) -> FastAPI:
     """The application over a client somebody else starts and stops.
 
     Args:
         client: What answers.
         settings: Of this process.
         admission: What counts the requests under way, for those who want to see it; one of its own otherwise.
+        limits: What counts the limits of keys, for those who close it; one of its own otherwise.
 
     Raises:
         SettingsError: The file of keys or the storage of limits cannot be used.
     """
     admission = admission or Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
+    limits = limits or RateLimits(storage_at(settings.rate_limit_storage))
+    keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
     metrics = Metrics(admission, client)
     app = _Application(
         title="kafka-embeddings",
         redirect_slashes=False,  # a path with one too many is not found, in our words
     )
-    app.include_router(embeddings_router(client, settings, admission, metrics))
+    app.include_router(embeddings_router(client, settings, admission, metrics, keys, limits))
     app.include_router(models_router(client))
     app.include_router(health_router(client, admission))
     app.include_router(metadata_router(client))

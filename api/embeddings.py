@@ -1,79 +1,121 @@
-"""`POST /v1/embeddings`: read, validate, admit, ask, answer."""
+"""`POST /v1/embeddings`: admit, read, validate, ask, answer."""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads it at run time
 
-from schemas.codec import Vectors, decode_body, encode_list
-from schemas.errors import RequestError
-from schemas.headers import TRACEPARENT, TRACESTATE
+from schemas.codec import Vectors, decode_body, response_bytes
+from schemas.errors import ErrorCode, RequestError
+from schemas.served_model import plan
 
+from .answer import Answer, encode_answer
 from .authentication import KeyRing, bearer_key
-from .rate_limits import RateLimits, storage_at
+from .deadline import Deadline
 from .request_body import declared_bytes, read_body
 from .token_estimate import tokens_of_inputs
+from .trace_context import trace_headers
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
-    from schemas.headers import Header
+    from schemas.beats import Beat
+    from schemas.requests import EmbeddingBody
 
     from .admission import Admission
     from .metrics import Metrics
+    from .rate_limits import RateLimits
     from .settings import ApiSettings
+
+_AT_ONCE_BYTES: Final = 262_144
+"""A longer body is decoded beside the event loop, which 8 MiB of token ids would hold for a quarter of a second."""
 
 
 def embeddings_router(
-    client: EmbeddingClient, settings: ApiSettings, admission: Admission, metrics: Metrics
+    client: EmbeddingClient,
+    settings: ApiSettings,
+    admission: Admission,
+    metrics: Metrics,
+    keys: KeyRing | None,
+    limits: RateLimits,
 ) -> APIRouter:
-    """The route, over one client."""
+    """The route, over one client; without keys everybody may ask."""
     router = APIRouter()
-    keys = None if settings.auth_file is None else KeyRing(settings.auth_file)
-    limits = RateLimits(storage_at(settings.rate_limit_storage))
 
     @router.post("/v1/embeddings")
     async def create_embedding(request: Request) -> Response:
         """Vectors of one text or a list of texts, in input order."""
+        deadline = Deadline.after(_timeout_seconds(request, settings.timeout_seconds), _now())
         key = None if keys is None else bearer_key(keys, request.headers.get("authorization"))
         charge = limits.charge(key, request.state.headers)
-        timeout_seconds = _timeout_seconds(request, settings.timeout_seconds)
-        with admission.admit(declared_bytes(request, settings.max_body_bytes)) as place:
+        with ExitStack() as held:
+            place = held.enter_context(admission.admit(declared_bytes(request, settings.max_body_bytes)))
             await charge.take_request()
-            raw = await read_body(request, place, max_bytes=settings.max_body_bytes, timeout_seconds=timeout_seconds)
-            body = decode_body(raw, strict=settings.strict_fields)
+            raw = await read_body(request, place, max_bytes=settings.max_body_bytes, deadline=deadline)
+            body = await _decode(raw, strict=settings.strict_fields)
             worker = client.worker_of(body.model)
             tokens = tokens_of_inputs(body.inputs)
             place.settle(len(raw), tokens)
             await charge.take_tokens(tokens)
-            asked = client.embed(
-                body,
-                request_id=uuid.uuid4().hex,
-                worker=worker,
-                timeout_seconds=timeout_seconds,
-                headers=_trace_headers(request),
-            )
             try:
+                place.expect(_answer_bytes(body, worker))
+                asked = client.embed(
+                    body,
+                    request_id=uuid.uuid4().hex,
+                    worker=worker,
+                    timeout_seconds=deadline.rest_seconds(_now()),
+                    headers=trace_headers(request.headers),
+                )
                 vectors = await _unless_disconnected(request, asked)
             except RequestError as error:
                 if error.kind.ours:
                     await charge.settle(0)
+                if error.code is ErrorCode.TIMEOUT:
+                    raise _late(deadline) from error
                 raise
-        await charge.settle(vectors.prompt_tokens)
-        metrics.answered(worker.model, len(body.inputs), vectors.prompt_tokens)
-        content = encode_list(
-            model=body.model,
-            vectors=vectors.vectors,
-            encoding=body.encoding_format,
-            prompt_tokens=vectors.prompt_tokens,
-        )
-        return Response(content, media_type="application/json")
+            await charge.settle(vectors.prompt_tokens)
+            metrics.answered(worker.model, len(body.inputs), vectors.prompt_tokens)
+            content = await encode_answer(
+                model=body.model,
+                vectors=vectors.vectors,
+                encoding=body.encoding_format,
+                prompt_tokens=vectors.prompt_tokens,
+            )
+            place.answered(len(content))
+            return Answer(content, held.pop_all(), settings.timeout_seconds)
 
     return router
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _decode(raw: bytes, *, strict: bool) -> EmbeddingBody:
+    if len(raw) <= _AT_ONCE_BYTES:
+        return decode_body(raw, strict=strict)
+    return await asyncio.to_thread(decode_body, raw, strict=strict)
+
+
+def _answer_bytes(body: EmbeddingBody, worker: Beat) -> int:
+    """Most that the answer can have.
+
+    Raises:
+        RequestError: The model does not do what is asked.
+    """
+    chosen = plan(body, worker)
+    return response_bytes(len(body.inputs), chosen.dim, body.encoding_format, chosen.embedding_type)
+
+
+def _late(deadline: Deadline) -> RequestError:
+    return RequestError(
+        ErrorCode.TIMEOUT, f"no reply within {deadline.granted_seconds:g} s: try again, or send less at once"
+    )
 
 
 async def _unless_disconnected(request: Request, asked: Any) -> Vectors:
@@ -106,8 +148,3 @@ def _timeout_seconds(request: Request, most_seconds: float) -> float:
     except ValueError:
         return most_seconds
     return min(wanted, most_seconds) if wanted > 0 else most_seconds
-
-
-def _trace_headers(request: Request) -> list[Header]:
-    found = ((name, request.headers.get(name)) for name in (TRACEPARENT, TRACESTATE))
-    return [(name, value.encode("latin-1")) for name, value in found if value is not None]

@@ -117,7 +117,7 @@ class _State(Collector):
             f"{_PREFIX}in_flight_tokens", "Estimated tokens of the requests under way.", under_way.used_tokens
         )
         yield GaugeMetricFamily(
-            f"{_PREFIX}in_flight_bytes", "Bodies of the requests under way.", under_way.used_bytes
+            f"{_PREFIX}in_flight_bytes", "Bodies and answers of the requests under way.", under_way.used_bytes
         )
         yield CounterMetricFamily(
             f"{_PREFIX}unawaited_replies_total",

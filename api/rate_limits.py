@@ -103,7 +103,7 @@ class RateLimits:
         """
         return Charge(self, headers, self._window(key, "requests"), self._window(key, "tokens"))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of the storage."""
         if isinstance(self._storage, RedisStorage):
             await self._storage.bridge.get_connection().aclose()  # type: ignore[attr-defined]

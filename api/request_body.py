@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from .admission import Place
+    from .deadline import Deadline
 
 
 def declared_bytes(request: Request, max_bytes: int) -> int | None:
@@ -27,7 +28,7 @@ def declared_bytes(request: Request, max_bytes: int) -> int | None:
     return int(declared)
 
 
-async def read_body(request: Request, place: Place, *, max_bytes: int, timeout_seconds: float) -> bytes:
+async def read_body(request: Request, place: Place, *, max_bytes: int, deadline: Deadline) -> bytes:
     """The whole body; stops as soon as it is too large, finds no room, or takes too long.
 
     Raises:
@@ -37,7 +38,7 @@ async def read_body(request: Request, place: Place, *, max_bytes: int, timeout_s
     chunks = []
     size_bytes = 0
     try:
-        async with asyncio.timeout(timeout_seconds):
+        async with asyncio.timeout_at(deadline.at):
             async for chunk in request.stream():
                 size_bytes += len(chunk)
                 if size_bytes > max_bytes:
@@ -47,7 +48,7 @@ async def read_body(request: Request, place: Place, *, max_bytes: int, timeout_s
     except TimeoutError:
         raise RequestError(
             ErrorCode.TIMEOUT,
-            f"the body did not arrive within {timeout_seconds:g} s: try again, or send less at once",
+            f"the body did not arrive within {deadline.granted_seconds:g} s: try again, or send less at once",
         ) from None
     return b"".join(chunks)
 

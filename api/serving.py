@@ -7,6 +7,7 @@ import math
 import signal
 import socket
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +19,8 @@ from transport.errors import SettingsError
 
 from .admission import Admission
 from .app import create_app
+from .http_protocol import HttpProtocol
+from .rate_limits import RateLimits, storage_at
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -68,8 +71,10 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
 
     admission = Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
     client = EmbeddingClient(settings.kafka, topics, Lane.INTERACTIVE, settings.client, failed)
+    limits = RateLimits(storage_at(settings.rate_limit_storage))
     config = uvicorn.Config(
-        create_app(client, settings, admission),
+        create_app(client, settings, admission, limits),
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -77,7 +82,7 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
     )
     server = _Server(config, admission, settings.drain_timeout_seconds)
     _stop_on_signal(server)
-    async with client:
+    async with client, aclosing(limits):
         host, port = listening.getsockname()[:2]
         log.info("listening", url=f"http://{host}:{port}")
         await server.serve(sockets=[listening])

@@ -12,6 +12,7 @@ import numpy as np
 import uvicorn
 
 from api.app import create_app
+from api.http_protocol import HttpProtocol
 from api.serving import bind
 from api.settings import ApiSettings
 from client.request_reply import EmbeddingClient
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from api.admission import Admission
+    from schemas.headers import Header
 
 DIM = 4
 TOKENS_AN_INPUT = 3
@@ -42,6 +44,9 @@ class StandInClient(EmbeddingClient):
         self.beats = [beat()]
         self.failure: Exception | None = None
         self.tokens_an_input = TOKENS_AN_INPUT
+        self.headers: list[Header] = []
+        """Of the last request, as `timeout_seconds` is."""
+        self.timeout_seconds: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers = asyncio.Event()
         self._answers.set()
@@ -49,12 +54,15 @@ class StandInClient(EmbeddingClient):
     def workers(self) -> list[Beat]:
         return self.beats
 
-    async def embed(self, body: Any, **_: Any) -> Vectors:
+    async def embed(
+        self, body: Any, *, worker: Beat, timeout_seconds: float | None = None, headers: Any = (), **_: Any
+    ) -> Vectors:
+        self.headers, self.timeout_seconds = headers, timeout_seconds
         self._loop = asyncio.get_running_loop()
         await self._answers.wait()
         if self.failure is not None:
             raise self.failure
-        vectors = np.zeros((len(body.inputs), DIM), np.float32)
+        vectors = np.zeros((len(body.inputs), worker.dim), np.float32)
         vectors[:, 0] = 1
         return Vectors(vectors, self.tokens_an_input * len(body.inputs))
 
@@ -97,7 +105,7 @@ def serving(app: ASGIApp) -> Iterator[httpx.Client]:
     Uvicorn's own `serve` looks every 0.1 s whether it shall end, and then waits as long again; this does not.
     """
     listening = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, http=HttpProtocol, log_config=None, access_log=False, lifespan="off"))
     stops: list[Callable[[], object]] = []
     has_started = threading.Event()
 

@@ -68,6 +68,32 @@ def test_a_body_of_unknown_length_counts_as_much_as_the_server_reads_ahead_and_g
     assert _used(admission) == (0, 0, 0)
 
 
+def test_a_declared_length_counts_only_as_far_as_the_server_reads_ahead() -> None:
+    admission = Admission(PLENTY, PLENTY)
+
+    with admission.admit(50 * UNDECLARED_BYTES) as place:
+        assert admission.used_bytes == UNDECLARED_BYTES
+        place.grow(UNDECLARED_BYTES + 1)
+        assert admission.used_bytes == UNDECLARED_BYTES + 1
+
+
+def test_an_answer_finds_room_beside_its_body_or_is_refused_and_then_takes_the_place_of_it() -> None:
+    admission = Admission(100, PLENTY)
+
+    with admission.admit(10) as place, admission.admit(20):
+        with pytest.raises(RequestError) as refused:
+            place.expect(71)
+        assert refused.value.code is ErrorCode.OVERLOADED
+        assert admission.used_bytes == 30
+        place.expect(70)
+        assert admission.used_bytes == 100
+
+        place.answered(60)
+
+        assert _used(admission) == (2, 80, 5)
+    assert _used(admission) == (0, 0, 0)
+
+
 def test_what_was_read_takes_the_place_of_what_was_expected_and_makes_room() -> None:
     admission = Admission(PLENTY, 30)
 

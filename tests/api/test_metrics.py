@@ -8,11 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.admission import Admission
 from api.metrics import Metrics
+from schemas.codec import response_bytes
 from schemas.errors import ErrorCode, RequestError
+from schemas.requests import EncodingFormat
 from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 
-from .stand_in import TOKENS_AN_INPUT, StandInClient, api_over, ask, raw_connection
+from .stand_in import DIM, TOKENS_AN_INPUT, StandInClient, api_over, ask, raw_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +138,7 @@ def test_what_is_under_way_is_told_while_it_is(client: StandInClient, http: http
         connection.sendall((head + body).encode())
         wait_until(lambda: read(http)["in_flight_tokens", ()] == 100, "the request under way")
         assert read(http)["in_flight_requests", ()] == 1
-        assert read(http)["in_flight_bytes", ()] == len(body)
+        assert read(http)["in_flight_bytes", ()] == len(body) + response_bytes(1, DIM, EncodingFormat.FLOAT)
 
     wait_until(lambda: read(http)["in_flight_requests", ()] == 0, "the caller missed")
     assert read(http)["in_flight_tokens", ()] == read(http)["in_flight_bytes", ()] == 0

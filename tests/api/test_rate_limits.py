@@ -65,7 +65,7 @@ def run(url: SecretStr | None, use: Callable[[RateLimits], Awaitable[None]], win
         try:
             await use(limits)
         finally:
-            await limits.close()
+            await limits.aclose()
 
     asyncio.run(used())
 
@@ -238,7 +238,7 @@ def test_replicas_over_one_redis_count_together(redis_server: RedisServer) -> No
         await other.charge(key(requests=2), {}).take_request()
         for one in (limits, other):
             assert await refused(one.charge(key(requests=2), {}).take_request()) == ErrorCode.RATE_LIMIT_EXCEEDED
-        await other.close()
+        await other.aclose()
 
     run(url, use)
 

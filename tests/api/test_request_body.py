@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.admission import UNDECLARED_BYTES, Admission
+from api.settings import ApiSettings
+from schemas.codec import response_bytes
 from schemas.errors import ErrorCode
+from schemas.requests import EncodingFormat
 from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 
 from .hybrid import check_error
-from .stand_in import StandInClient, api_over, ask, raw_connection
+from .stand_in import DIM, StandInClient, api_over, ask, raw_connection
 
 if TYPE_CHECKING:
     import socket
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 30_000
 BODY = f'{{"model": "{MODEL}", "input": "{"x" * 4000}"}}'.encode()
+ANSWER_BYTES = response_bytes(1, DIM, EncodingFormat.FLOAT)
 
 
 class Place:
@@ -65,26 +69,34 @@ def place(shared: Place) -> Iterator[Place]:
     assert shared.admission.used_tokens == 0
 
 
-def test_a_body_that_nobody_has_sent_yet_holds_the_room_it_was_announced_with(place: Place) -> None:
-    size_bytes = 4 * MAX_TOKENS - 100
-    with place.connection(f"content-length: {size_bytes}"):
-        place.wait_until_used(1, size_bytes)
-        assert place.admission.used_tokens == MAX_TOKENS - 25
+def test_a_body_that_was_only_announced_holds_no_more_room_than_the_server_reads_ahead(place: Place) -> None:
+    with place.connection("content-length: 5000000") as slow:
+        slow.sendall(b"{")
+        place.wait_until_used(1, UNDECLARED_BYTES)
 
-        check_error(ask(place.http, input="x" * 100), ErrorCode.OVERLOADED)
-
-    place.wait_until_used(0, 0)
-    assert ask(place.http, input="x" * 100).status_code == 200
+        assert ask(place.http, input="x" * 40_000).status_code == 200
 
 
 def test_a_body_without_room_is_refused_before_it_is_sent(place: Place) -> None:
-    with place.connection("content-length: 8"):
-        place.wait_until_used(1, 8)
+    with place.connection("content-length: 5000000"):
+        place.wait_until_used(1, UNDECLARED_BYTES)
         with place.connection(f"content-length: {4 * MAX_TOKENS}") as connection:
             answer = connection.recv(4096)
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nretry-after: 1\r\n" in answer
+
+
+def test_a_body_of_known_length_is_refused_where_its_growth_finds_no_room(place: Place) -> None:
+    with place.connection("content-length: 40000"):
+        place.wait_until_used(1, 40000)
+        with place.connection("content-length: 1000000") as connection:
+            connection.sendall(b"x" * (4 * MAX_TOKENS - 40000))
+            place.wait_until_used(2, 4 * MAX_TOKENS)
+            connection.sendall(b"x")
+
+            assert connection.recv(4096).startswith(b"HTTP/1.1 503 ")
+        place.wait_until_used(1, 40000)
 
 
 def test_a_body_of_unknown_length_is_refused_where_its_growth_finds_no_room(place: Place) -> None:
@@ -105,7 +117,7 @@ def test_a_caller_that_goes_away_while_it_waits_frees_its_place(place: Place) ->
     place.client.hold()
     with place.connection(f"content-length: {len(BODY)}") as connection:
         connection.sendall(BODY)
-        place.wait_until_used(1, len(BODY))
+        place.wait_until_used(1, len(BODY) + ANSWER_BYTES)
         wait_until(lambda: place.admission.used_tokens == 1000, "the request with its worker")
 
     place.wait_until_used(0, 0)
@@ -130,6 +142,13 @@ def test_a_body_that_does_not_arrive_in_time_frees_its_place(place: Place) -> No
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert 0.15 < time.monotonic() - started_at < 10
     place.wait_until_used(0, 0)
+
+
+def test_what_the_body_took_is_not_granted_to_the_reply_once_more(place: Place) -> None:
+    ask(place.http)
+
+    assert place.client.timeout_seconds is not None
+    assert 0 < place.client.timeout_seconds < ApiSettings().timeout_seconds
 
 
 @pytest.mark.parametrize("content", [b"not JSON", b'{"model": "nothing", "input": "a"}'])
