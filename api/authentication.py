@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import structlog
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("api")
 
 _LOOK_EVERY_SECONDS: Final = 1.0
+
+_Fingerprint: TypeAlias = tuple[int, int, int]
 
 
 class KeyRing:
@@ -38,6 +40,7 @@ class KeyRing:
         self._clock = clock
         self._fingerprint = _fingerprint(path)
         self._keys = read_keys(path)
+        self._complained_of: _Fingerprint | None = self._fingerprint
         self._looked_at = clock()
 
     def find(self, key: str) -> StoredKey | None:
@@ -55,17 +58,24 @@ class KeyRing:
         if now - self._looked_at < _LOOK_EVERY_SECONDS:
             return
         self._looked_at = now
-        fingerprint = _fingerprint(self._path)
-        if fingerprint == self._fingerprint:
-            return
         # Taken before the file is read: a change in between is seen the next time.
-        self._fingerprint = fingerprint
+        fingerprint = _fingerprint(self._path)
+        if fingerprint != self._fingerprint:
+            self._read_again(fingerprint)
+        else:
+            self._complained_of = fingerprint
+
+    def _read_again(self, fingerprint: _Fingerprint | None) -> None:
+        """Take what the file holds now. One that cannot be read is tried at every look, and complained of once."""
         try:
             self._keys = read_keys(self._path)
         except SettingsError as error:
-            log.error("the file of keys is broken, the last good one stays in force", reason=str(error))
-        else:
-            log.info("keys read again", keys=len(self._keys))
+            if fingerprint != self._complained_of:
+                self._complained_of = fingerprint
+                log.error("the file of keys is broken, the last good one stays in force", reason=str(error))
+            return
+        self._fingerprint = self._complained_of = fingerprint
+        log.info("keys read again", keys=len(self._keys))
 
 
 def bearer_key(keys: KeyRing, authorization: str | None) -> StoredKey:
@@ -85,7 +95,7 @@ def bearer_key(keys: KeyRing, authorization: str | None) -> StoredKey:
     return stored
 
 
-def _fingerprint(path: Path) -> tuple[int, int, int] | None:
+def _fingerprint(path: Path) -> _Fingerprint | None:
     """What changes with the file; None where there is none."""
     try:
         status = path.stat()

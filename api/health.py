@@ -21,11 +21,13 @@ def health_router(client: EmbeddingClient, admission: Admission) -> APIRouter:
     """The routes, over one client; what takes no more requests is not ready."""
     router = APIRouter()
 
+    @router.head("/v1/health/live", include_in_schema=False)
     @router.get("/v1/health/live")
     async def live() -> Health:
         """Answers as long as the process serves."""
         return Health(message="live", ready=True)
 
+    @router.head("/v1/health/ready", include_in_schema=False)
     @router.get("/v1/health/ready")
     async def ready(response: Response) -> Health:
         """200 while a worker is ready, by its beats, and this process is not stopping."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import secrets
+import stat
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _PREFIX: Final = "ke-"
 _KEY_BYTES: Final = 32
 _MODE: Final = 0o600
+_READABLE_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 PerMinute = Annotated[int, Field(ge=1)]
@@ -136,13 +139,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, keys: tuple[StoredKey, ...]) -> None:
-    """Replace the file at once, so that a reader sees the old one or the new one."""
+    """Replace the file at once, so that a reader sees the old one or the new one; whoever could read it still can."""
     target = path.resolve()
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         unfinished.unlink(missing_ok=True)
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
         with os.fdopen(descriptor, "w") as file:
+            if target.exists():
+                _keep_access(descriptor, target.stat())
             file.write(_File(keys=keys).model_dump_json(indent=2, exclude_none=True) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -150,3 +155,20 @@ def _write(path: Path, keys: tuple[StoredKey, ...]) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _keep_access(descriptor: int, before: os.stat_result) -> None:
+    """Give a file the owner and mode of the one it replaces.
+
+    Raises:
+        OSError: That is not permitted, and an API under the owner's name could not read it any more.
+    """
+    try:
+        os.fchown(descriptor, before.st_uid, before.st_gid)
+    except PermissionError:
+        if not before.st_mode & _READABLE_BY_OTHERS:
+            raise PermissionError(
+                errno.EPERM, "its owner could not read it any more: run this as its owner"
+            ) from None
+        os.fchown(descriptor, -1, before.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))

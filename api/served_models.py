@@ -19,11 +19,13 @@ def models_router(client: EmbeddingClient) -> APIRouter:
     """The routes, over one client."""
     router = APIRouter()
 
+    @router.head("/v1/models", include_in_schema=False)
     @router.get("/v1/models")
     async def list_models() -> ModelList:
         """Every model with a live worker; the default model first."""
         return ModelList(data=[_model(beat) for beat in served(client)])
 
+    @router.head("/v1/models/{model:path}", include_in_schema=False)
     @router.get("/v1/models/{model:path}")
     async def get_model(model: str) -> Model:
         """A model by its name or an alias."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hmac
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -118,6 +118,28 @@ def test_a_file_that_breaks_leaves_the_last_good_one_in_force_and_one_error(path
     assert str(path) in logged[0]["reason"]
     assert mended is not None
     assert mended.name == "mended"
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_is_read_when_it_can_be(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key(path, "search")
+    clock = Clock()
+    ring = KeyRing(path, clock)
+    revoke_key(path, "search")
+
+    def fails(_: Path) -> NoReturn:
+        raise SettingsError("cannot read the keys: Permission denied")
+
+    with capture_logs() as logged:
+        with monkeypatch.context() as broken:
+            broken.setattr("api.authentication.read_keys", fails)
+            for clock.now in (1.0, 2.0):
+                assert ring.find(key) is not None
+        clock.now = 3
+        assert ring.find(key) is None
+
+    assert [entry["log_level"] for entry in logged] == ["error", "info"]
 
 
 def test_a_file_replaced_by_one_of_the_same_size_and_time_is_seen(path: Path) -> None:

@@ -11,6 +11,7 @@ from tests.stack.stack import MODEL, Api
 from tests.stack.waiting import wait_until
 
 from .hybrid import check_error
+from .stand_in import StandInClient, api_over, beat
 
 if TYPE_CHECKING:
     from tests.stack.stack import Stack
@@ -29,6 +30,20 @@ def test_a_served_model_means_live_and_ready(null_stack: Stack) -> None:
 
     assert _health(api, "live") == (200, True, "live")
     assert _health(api, "ready") == (200, True, "ready")
+
+
+@pytest.mark.parametrize("state", [WorkerState.READY, WorkerState.LOADING])
+@pytest.mark.parametrize("path", ["/v1/health/live", "/v1/health/ready", "/v1/models", f"/v1/models/{MODEL}"])
+def test_head_is_answered_as_get_is_without_its_body(path: str, state: WorkerState) -> None:
+    client = StandInClient()
+    client.beats = [beat(state=state)]
+    with api_over(client) as http:
+        head, get = http.head(path), http.get(path)
+
+    assert head.status_code == get.status_code
+    assert head.content == b""
+    for name in ("content-length", "content-type"):
+        assert head.headers[name] == get.headers[name]
 
 
 def test_without_a_broker_the_api_lives_and_is_not_ready() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,13 +45,49 @@ def test_the_file_holds_the_hash_of_a_key_and_not_the_key(path: Path) -> None:
     assert (entry["requests_per_minute"], entry["tokens_per_minute"]) == (60, 10_000)
 
 
-def test_only_its_owner_may_read_the_file_also_after_it_was_replaced(path: Path) -> None:
-    path.touch(0o644)
-    path.write_text('{"keys": []}')
-
+def test_a_new_file_may_be_read_by_its_owner_only(path: Path) -> None:
     new_key(path, "search")
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o600, 0o444])
+def test_a_file_that_is_replaced_keeps_its_mode_and_its_owner(
+    path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_key(path, "search")
+    path.chmod(mode)
+    before = path.stat()
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda _, user, group: owners.append((user, group)))
+
+    new_key(path, "index")
+    revoke_key(path, "search")
+
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert owners == [(before.st_uid, before.st_gid)] * 2
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("mode", "is_written"), [(0o640, True), (0o600, False)])
+def test_who_may_not_keep_the_owner_changes_the_file_only_where_its_group_can_still_read_it(
+    path: Path, mode: int, is_written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_key(path, "search")
+    path.chmod(mode)
+    group = path.stat().st_gid
+
+    def fchown(_: int, user: int, to: int) -> None:
+        if user != -1:
+            raise PermissionError
+        assert to == group
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    with nullcontext() if is_written else pytest.raises(SettingsError, match="run this as its owner"):
+        revoke_key(path, "search")
+
+    assert len(read_keys(path)) == (0 if is_written else 1)
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+import uvicorn
 
-from api.serving import bind
+from api.rate_limits import RateLimits
+from api.serving import bind, serve
+from api.settings import ApiSettings
 from schemas.beats import WorkerState
 from schemas.errors import ErrorCode
 from schemas.topics import TopicNames
@@ -20,12 +23,42 @@ from transport.errors import SettingsError
 from transport.reader import PartitionReader
 
 from .hybrid import check_error
-from .stand_in import ask
+from .stand_in import StandInClient, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
+
+
+def test_an_api_that_ends_lets_go_of_what_counts_the_limits_of_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[str] = []
+
+    class Unconnected(StandInClient):
+        def __init__(self, *_: object) -> None:
+            super().__init__()
+
+        async def start(self) -> None:
+            pass
+
+        async def stop(self) -> None:
+            pass
+
+    async def serves(self: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        sockets[0].close()
+        ended.append("served")
+
+    async def closes(self: RateLimits) -> None:
+        ended.append("closed")
+
+    monkeypatch.setattr("api.serving.EmbeddingClient", Unconnected)
+    monkeypatch.setattr("api.serving._stop_on_signal", lambda _: None)
+    monkeypatch.setattr(uvicorn.Server, "serve", serves)
+    monkeypatch.setattr(RateLimits, "aclose", closes)
+
+    serve(ApiSettings(port=0))
+
+    assert ended == ["served", "closed"]
 
 
 @pytest.fixture
