@@ -167,6 +167,8 @@ class EmbeddingClient:
         if not live:
             raise RequestError(ErrorCode.UNAVAILABLE, "no worker is running, or no broker answers: try again soon")
         serving = models_named(model, live)
+        if not serving and self._connected and models_named(model, self._connected.connection.workers.models()):
+            raise RequestError(ErrorCode.MODEL_NOT_READY, f"no worker of model {model} is running: try again soon")
         if not serving:
             known = ", ".join(sorted({beat.model for beat in live}))
             raise RequestError(

@@ -47,6 +47,7 @@ class WorkersView:
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
         self._seen: dict[bytes, _Seen] = {}
+        self._models: dict[str, Beat] = {}
 
     def refresh(self, timeout_seconds: float) -> bool:
         """Read what is new. Blocks up to `timeout_seconds`.
@@ -68,6 +69,11 @@ class WorkersView:
             beats = [seen.beat for seen in self._seen.values() if seen.at_ms >= oldest_ms]
         return sorted(beats, key=lambda beat: (beat.started_at_ms, beat.worker_id))
 
+    def models(self) -> list[Beat]:
+        """The last beat of every model that has been served since the start, whether by live workers or not."""
+        with self._lock:
+            return list(self._models.values())
+
     def ready(self) -> list[Beat]:
         """Beats of workers that take requests."""
         return [beat for beat in self.live() if beat.state is WorkerState.READY]
@@ -87,3 +93,4 @@ class WorkersView:
             # and a clock ahead of ours must not make it seem newer than now.
             at_ms = min(now_ms, float(message.timestamp_ms)) if self._reader.was_there(message) else now_ms
             self._seen[key] = _Seen(beat, at_ms)
+            self._models[beat.model] = beat

@@ -91,17 +91,17 @@ def plan(body: EmbeddingBody, model: ServedModel) -> Plan:
         RequestError: It asks for what this model does not do.
     """
     role = _role(body, model)
+    _check_token_ids(body, model)
     if model.asymmetric and role is None:
         raise RequestError(
             ErrorCode.INPUT_TYPE_REQUIRED,
-            "'input_type' parameter is required for asymmetric models: send 'query' or 'passage'",
+            "'input_type' parameter is required for asymmetric models",  # NIM's own words, which clients match
             param="input_type",
         )
     if body.modality == "image":
         raise RequestError(
             ErrorCode.INVALID_REQUEST, f"model {model.name} takes text: leave 'modality' out", param="modality"
         )
-    _check_token_ids(body, model)
     dim = _dim(body, model)
     return Plan(role, dim, _embedding_type(body, model, dim))
 

@@ -23,6 +23,7 @@ from transport.settings import read_toml
 from .settings import DEFAULT_MODEL, ModelSettings, WorkerSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _E5: Final = {"query_prefix": "query: ", "passage_prefix": "passage: ", "asymmetric": True}
@@ -54,8 +55,10 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
 }
 """By served name. Sources: NVIDIA's NIM support matrix and the models' own cards."""
 
-WITHOUT_PUBLIC_WEIGHTS: Final = frozenset({"nvidia/nv-embedqa-e5-v5"})
-"""Presets whose `source` only those who have the weights can name."""
+NOT_SERVED: Final = {
+    "nvidia/nv-embed-v1": "a token behind each text, and its instruction left out of pooling, are not built"
+}
+"""Presets that cannot give their model's own vectors yet, each with the reason."""
 
 
 def read_catalogue(path: Path) -> dict[str, ModelSettings]:
@@ -64,7 +67,10 @@ def read_catalogue(path: Path) -> dict[str, ModelSettings]:
     Raises:
         SettingsError: One line that names the entry at fault.
     """
-    return {name: _checked(path, name, entry) for name, entry in _entries(path).items()}
+    models = {name: _checked(path, name, entry) for name, entry in _entries(path).items()}
+    _check_unique(path, "slug", (model.slug for model in models.values()))
+    _check_unique(path, "name", (name for model in models.values() for name in (model.name, *model.aliases)))
+    return models
 
 
 def build_worker_settings(flags: dict[str, Any], config: Path | None) -> WorkerSettings:
@@ -83,12 +89,21 @@ def build_worker_settings(flags: dict[str, Any], config: Path | None) -> WorkerS
         if name not in catalogue:
             raise SettingsError(f"{given.models} has no model {name!r}: it has {', '.join(catalogue)}")
         entry = catalogue[name].model_dump(exclude_unset=True)
-    if entry is None:
-        return given
-    settings = WorkerSettings.build(flags, config, "worker", {"model": {**entry, "name": name}})
-    if name in WITHOUT_PUBLIC_WEIGHTS and not settings.model.source and settings.model.encoder != "null":
-        raise SettingsError(f"the weights of {name} are not public: name their directory with --model")
-    return settings
+    if entry is not None:
+        given = WorkerSettings.build(flags, config, "worker", {"model": {**entry, "name": name}})
+    if given.model.encoder != "null":
+        _check_can_be_loaded(given.model)
+    return given
+
+
+def _check_can_be_loaded(model: ModelSettings) -> None:
+    if model.name in NOT_SERVED:
+        raise SettingsError(f"{model.name} cannot be served: {NOT_SERVED[model.name]}")
+    if not model.source and model.name != DEFAULT_MODEL:
+        raise SettingsError(
+            f"model {model.name!r} names no source: set --model, or `source` in the catalogue, to a directory or a "
+            f"hub id ({DEFAULT_MODEL} for the packaged model)"
+        )
 
 
 def neighbours(settings: WorkerSettings) -> list[ModelSettings]:
@@ -105,14 +120,11 @@ def _only(path: Path, catalogue: dict[str, ModelSettings]) -> str:
 
 
 def _entries(path: Path) -> dict[str, dict[str, Any]]:
-    """The file's entries over their presets, held against one another."""
+    """The file's entries over their presets."""
     models = read_toml(path).get("models")
     if not isinstance(models, dict) or not models or not all(isinstance(entry, dict) for entry in models.values()):
         raise SettingsError(f'{path} names no model: add a table such as [models."{DEFAULT_MODEL}"]')
-    entries = {name: _over_preset(path, name, entry) for name, entry in models.items()}
-    _check_unique(path, "slug", (entry.get("slug", "") for entry in entries.values()))
-    _check_unique(path, "name", (name for known, entry in entries.items() for name in (known, *entry["aliases"])))
-    return entries
+    return {name: _over_preset(path, name, entry) for name, entry in models.items()}
 
 
 def _over_preset(path: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -120,12 +132,12 @@ def _over_preset(path: Path, name: str, entry: dict[str, Any]) -> dict[str, Any]
     preset = own.pop("preset", name)
     if "name" in own:
         raise SettingsError(f"{path}: model {name!r}: the table's own name is the served name, leave 'name' out")
-    if preset != name and preset not in PRESETS:
+    if preset != name and str(preset) not in PRESETS:
         raise SettingsError(f"{path}: model {name!r}: no preset {preset!r}, there are {', '.join(PRESETS)}")
-    return {"aliases": [], **PRESETS.get(preset, {}), **own}
+    return {**PRESETS.get(str(preset), {}), **own}
 
 
-def _check_unique(path: Path, what: str, values: Any) -> None:
+def _check_unique(path: Path, what: str, values: Iterable[str]) -> None:
     for value, count in Counter(values).items():
         if count > 1:
             said = f"{what} {value!r}" if value else f"no {what}"

@@ -196,7 +196,7 @@ class Publisher:
                     metadata=request.metadata,
                 )
         except (ValueError, TypeError) as error:
-            log.error("response cannot be encoded", request_id=request.id, error=repr(error))
+            log.error("response cannot be encoded", request_id=request.id, error=type(error).__name__)
             item.fail(self._error_of(item, ErrorCode.INTERNAL_ERROR, "the response could not be encoded: our fault"))
             return None
         room = self._max_response_bytes - _HEADER_BYTES - len(item.headers.correlation_id or b"")
@@ -258,10 +258,10 @@ class Publisher:
         if shortened == _DEAD_LETTER_SHORTEST:
             log.error("dead letter without the original bytes: too large, read them where it came from", topic=topic)
             message = message._replace(value=b"")
+        # Not the message of the error, which may quote the request; the dead letter's headers have it.
         log.warning(
             "dead letter",
             code=error.code.value,
-            reason=error.message,
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,

@@ -28,8 +28,9 @@ def what_runs(stack: Stack, workers: Sequence[Beat], url: str, seconds: float) -
 
 def how_to_use(stack: Stack, worker: Beat, url: str) -> Iterator[str]:
     """One line for each kind of user."""
-    body = f'{{"model": "{worker.model}", "input": "hello"}}'
-    message = f'{{"id": "doc-1", "model": "{worker.model}", "input": "hello"}}'
+    role = ', "input_type": "query"' if worker.asymmetric else ""
+    body = f'{{"model": "{worker.model}", "input": "hello"{role}}}'
+    message = f'{{"id": "doc-1", "model": "{worker.model}", "input": "hello"{role}}}'
     yield ""
     yield "over HTTP:"
     yield f"  curl {url}/v1/embeddings -H 'content-type: application/json' -d '{body}'"

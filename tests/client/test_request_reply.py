@@ -527,6 +527,35 @@ def beat(bench: _Bench) -> Iterator[Callable[[Beat], None]]:
         yield publish
 
 
+def test_a_model_whose_workers_are_gone_is_not_ready_instead_of_unknown(
+    bench: _Bench, beat: Callable[[Beat], None]
+) -> None:
+    other = _WORKER.model_copy(update={"worker_id": "w2", "model": "neighbour"})
+
+    def leave(worker: Beat) -> None:
+        with bench.testbed.producer() as publisher:
+            publisher.send(bench.topics.workers, key=worker.worker_id.encode(), value=None)
+            assert publisher.outcomes() == [None]
+
+    async def test() -> None:
+        async with bench.client() as client:
+            beat(_WORKER)
+            beat(other)
+            await _until(lambda: len(client.workers()) == 2)
+            leave(_WORKER)
+            await _until(lambda: client.workers() == [other])
+            for name in ("m", "m-query"):
+                with pytest.raises(RequestError, match=f"no worker of model {name} is running") as gone:
+                    client.worker_of(name)
+                assert gone.value.code is ErrorCode.MODEL_NOT_READY
+            with pytest.raises(RequestError, match="does not exist: served here: neighbour"):
+                client.worker_of("never")
+            leave(other)
+            await _until(lambda: client.workers() == [])
+
+    _run(test())
+
+
 def test_a_model_is_found_by_its_name_and_its_aliases_once_a_worker_is_ready(
     bench: _Bench, beat: Callable[[Beat], None]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from schemas.requests import EmbeddingType
-from worker.catalogue import PRESETS, WITHOUT_PUBLIC_WEIGHTS
+from worker.catalogue import NOT_SERVED, PRESETS
 from worker.settings import ModelSettings
 
 from .pages import DOCS
@@ -24,11 +24,11 @@ def _rows(heading: str) -> dict[str, list[str]]:
 def test_every_preset_has_its_row_with_its_source_its_limit_and_its_dimensions() -> None:
     rows = _rows("Presets")
     assert set(rows) == set(PRESETS)
-    for name, (source, _, tokens, dimensions, _) in rows.items():
+    for name, (source, _, tokens, dimensions, tried) in rows.items():
+        assert ("not served" in tried) is (name in NOT_SERVED)
         preset = ModelSettings.model_validate(PRESETS[name])
         assert preset.source in source
         assert preset.source or "packaged" in source or "not public" in source
-        assert ("not public" in source) is (name in WITHOUT_PUBLIC_WEIGHTS)
         assert tokens == str(preset.max_tokens or "the model's own")
         assert dimensions == ", ".join([*map(str, preset.dimensions), "native"])
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from transport.errors import SettingsError
-from worker.catalogue import PRESETS, WITHOUT_PUBLIC_WEIGHTS, build_worker_settings, neighbours, read_catalogue
-from worker.settings import DEFAULT_MODEL, ModelSettings
+from worker.catalogue import NOT_SERVED, PRESETS, build_worker_settings, neighbours, read_catalogue
+from worker.settings import ModelSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,10 @@ def test_environment_and_settings_file_win_over_the_catalogue(
 
 
 def test_of_a_catalogue_with_one_model_none_need_be_named(write: Any) -> None:
-    assert build_worker_settings({"models": write('[models.only]\nslug = "o"\n')}, None).model.name == "only"
+    assert (
+        build_worker_settings({"models": write('[models.only]\nslug = "o"\nsource = "/m"\n')}, None).model.name
+        == "only"
+    )
 
 
 def test_a_preset_may_be_taken_under_another_name(write: Any) -> None:
@@ -101,6 +104,9 @@ def test_a_preset_may_be_taken_under_another_name(write: Any) -> None:
         ('[models.a]\naliases = ["b"]\n[models.b]\nslug = "s"\n', "2 models have name 'b'"),
         ('[models.a]\npreset = "b"\n', "no preset 'b', there are"),
         ('[models.a]\nname = "b"\n', "leave 'name' out"),
+        ('[models.a]\nslug = ["s"]\n', "model 'a': slug: input should be a valid string"),
+        ("[models.a]\naliases = 5\n", "model 'a': aliases: input should be a valid list"),
+        ("[models.a]\npreset = []\n", "no preset []"),
         ("[models.a]\ndim = 5\n", "model 'a': dim: extra inputs"),
         ('[models.a]\nslug = "S"\n', "model 'a': slug: string should match"),
         ("[models.a", "is not TOML"),
@@ -119,19 +125,24 @@ def test_it_must_be_clear_which_model_is_meant(write: Any, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_a_models_settings(name: str) -> None:
     model = ModelSettings.model_validate({"name": name, **PRESETS[name]})
-    assert bool(model.source) is (name not in WITHOUT_PUBLIC_WEIGHTS and name != DEFAULT_MODEL)
+    assert (model.name, model.slug) == (name, "")
 
 
 def test_a_served_name_alone_takes_its_preset() -> None:
-    settings = build_worker_settings({"model": {"name": "nvidia/nv-embed-v1"}}, None)
-    assert (settings.model.source, settings.model.asymmetric) == ("nvidia/NV-Embed-v1", True)
+    settings = build_worker_settings({"model": {"name": "baai/bge-m3"}}, None)
+    assert (settings.model.source, settings.model.pooling) == ("BAAI/bge-m3", "cls")
     assert build_worker_settings({}, None).model.aliases == ["sentence-transformers/all-MiniLM-L6-v2"]
 
 
-def test_a_preset_without_public_weights_asks_for_their_directory() -> None:
-    [name] = WITHOUT_PUBLIC_WEIGHTS
-    with pytest.raises(SettingsError, match="not public: name their directory with --model"):
+@pytest.mark.parametrize("name", ["nvidia/nv-embedqa-e5-v5", "BAAI/bge-m3", "mine"])
+def test_a_name_without_a_source_is_not_served_as_another_model(name: str) -> None:
+    with pytest.raises(SettingsError, match="names no source: set --model"):
         build_worker_settings({"model": {"name": name}}, None)
-    assert (
-        build_worker_settings({"model": {"name": name, "source": "/weights"}}, None).model.query_prefix == "query: "
-    )
+    assert build_worker_settings({"model": {"name": name, "source": "/weights"}}, None).model.source == "/weights"
+    assert build_worker_settings({"model": {"name": name, "encoder": "null"}}, None).model.name == name
+
+
+def test_a_model_whose_vectors_would_be_wrong_is_not_served() -> None:
+    for name, reason in NOT_SERVED.items():
+        with pytest.raises(SettingsError, match=reason):
+            build_worker_settings({"model": {"name": name, "source": "/weights"}}, None)

@@ -13,6 +13,7 @@ import structlog
 from schemas.requests import InputType
 
 from ..errors import ModelError
+from ..settings import DEFAULT_MODEL
 from .interface import LoadedModel, ModelCard
 from .null import load_null
 from .number_types import embedding_types, load_ranges
@@ -67,7 +68,8 @@ def load_model(settings: ModelSettings) -> LoadedModel:
     except (OSError, ValueError, RuntimeError, AssertionError, SafetensorError) as error:
         if "trust_remote_code" in str(error):
             raise ModelError(
-                f"model {source!r} brings code of its own: if you trust it, say --trust-remote-code"
+                f"model {source!r} brings code of its own: if you trust it, set trust_remote_code in the catalogue, "
+                "or say `worker --trust-remote-code`"
             ) from error
         raise ModelError(f"cannot load model {source!r}: {_first_line(error)}") from error
     model.eval()
@@ -116,7 +118,7 @@ def load_model(settings: ModelSettings) -> LoadedModel:
 
 def _source(settings: ModelSettings) -> str:
     """The directory or hub id to load from; the packaged model needs no network."""
-    if settings.source:
+    if settings.source and (settings.source != DEFAULT_MODEL or Path(DEFAULT_MODEL).is_dir()):
         looks_local = settings.source.startswith((".", "/", "~"))
         path = Path(settings.source).expanduser()
         if looks_local and not path.is_dir():
@@ -134,12 +136,23 @@ def _max_tokens(settings: ModelSettings, model: SentenceTransformer, source: str
     if not max_tokens:
         raise ModelError(f"model {source!r} names no token limit: set --max-tokens")
     special = model.tokenizer.num_special_tokens_to_add()
-    positions = getattr(model[0].config, "max_position_embeddings", None) or -1
+    positions = _positions(model)
     if max_tokens <= special:
         raise ModelError(f"a limit of {max_tokens} tokens leaves no room beside {special} special tokens")
-    if settings.max_tokens and 0 < positions < max_tokens:
+    if settings.max_tokens and positions is not None and positions < max_tokens:
         raise ModelError(f"model {source!r} takes {positions} tokens at the most: set --max-tokens to that or less")
     return max_tokens
+
+
+def _positions(model: SentenceTransformer) -> int | None:
+    """Tokens that the model has positions for; RoBERTa's family counts them from behind its padding token's id."""
+    transformer: Any = model[0]
+    positions: int | None = getattr(transformer.config, "max_position_embeddings", None)
+    for name, module in transformer.named_modules():
+        padding_idx = getattr(module, "padding_idx", None)
+        if positions and name.endswith("position_embeddings") and padding_idx is not None:
+            return positions - int(padding_idx) - 1
+    return positions or None
 
 
 def _prefixes(settings: ModelSettings, model: SentenceTransformer) -> dict[InputType | None, str]:

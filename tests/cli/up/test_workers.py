@@ -16,20 +16,20 @@ NO_FLAGS = {"--model": None, "--name": None, "--encoder": None, "--device": None
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
     path = tmp_path / "models.toml"
-    path.write_text('[models.second]\nslug = "two"\n[models.first]\n')
+    path.write_text('[models.second]\nslug = "two"\nsource = "/2"\n[models.first]\nsource = "/1"\n')
     return path
 
 
 def test_without_a_catalogue_it_is_the_model_of_the_flags() -> None:
-    [worker] = worker_commands({**NO_FLAGS, "--name": "mine", "--dtype": "float32"}, None, None)
-    assert (worker.name, worker.slug, worker.flags) == ("mine", "", ["--name", "mine", "--dtype", "float32"])
+    [worker] = worker_commands({**NO_FLAGS, "--name": "mine", "--encoder": "null"}, None, None)
+    assert (worker.name, worker.slug, worker.flags) == ("mine", "", ["--name", "mine", "--encoder", "null"])
     [default] = worker_commands(NO_FLAGS, None, None)
     assert (default.name, default.flags) == ("all-MiniLM-L6-v2", [])
 
 
 def test_the_settings_file_names_the_model_and_its_topics(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
-    config.write_text('[worker.model]\nname = "filed"\nslug = "f"\n')
+    config.write_text('[worker.model]\nname = "filed"\nslug = "f"\nsource = "/m"\n')
     [worker] = worker_commands(NO_FLAGS, None, config)
     assert (worker.name, worker.slug) == ("filed", "f")
 

@@ -292,7 +292,7 @@ def test_a_directory_that_is_no_model_is_refused_by_its_name(tiny: Path, change:
 
 def test_a_model_that_needs_remote_code_is_refused(tiny: Path) -> None:
     change_json(tiny / "config.json", model_type="nonesuch", auto_map={"AutoConfig": "c.C", "AutoModel": "m.M"})
-    assert "if you trust it, say --trust-remote-code" in refusal(tiny)
+    assert "say `worker --trust-remote-code`" in refusal(tiny)
 
 
 def test_a_model_without_a_vocabulary_is_not_served(default_model_folder: Path, tmp_path: Path) -> None:
@@ -318,6 +318,19 @@ def test_a_device_nobody_knows_is_refused(tiny: Path, device: str) -> None:
 )
 def test_a_token_limit_the_model_cannot_keep_is_refused(tiny: Path, max_tokens: int, reason: str) -> None:
     assert reason in refusal(tiny, max_tokens=max_tokens)
+
+
+def test_robertas_positions_begin_behind_its_padding_token(tmp_path: Path) -> None:
+    source = save_tiny_model("xlm-roberta", tmp_path)
+    assert "takes 64 tokens at the most" in refusal(source, max_tokens=65)
+    model = load(source, max_tokens=64)
+    [tokens] = model.tokenizer.tokenize(["kafka topic offset " * 40], [Truncate.END])
+    assert np.isfinite(model.encoder.launch([tokens.ids], [DIM]).vectors()).all()
+
+
+def test_the_packaged_model_may_be_served_under_another_name() -> None:
+    card = load("all-MiniLM-L6-v2", name="text-embedding-3-small").card
+    assert (card.name, card.dim) == ("text-embedding-3-small", 384)
 
 
 @pytest.mark.parametrize("max_tokens", [3, 64])
