@@ -10,6 +10,7 @@ from limits.aio.storage import MemoryStorage
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from api.admission import UNDECLARED_BYTES, Admission
 from api.keys import StoredKey, digest, new_key
 from api.rate_limits import Charge, RateLimits, duration, storage_at
 from schemas.errors import ErrorCode, RequestError
@@ -308,6 +309,28 @@ def test_a_limited_key_is_told_what_is_left_on_every_answer(path: Path) -> None:
     assert failed.headers["x-ratelimit-remaining-requests"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("status", "units", "fields"),
+    [
+        (413, set(), {"input": "x" * 2000}),
+        (400, {"requests"}, {"input": []}),
+        (404, {"requests"}, {"model": "nothing"}),
+        (413, {"requests"}, {"input": "x" * 800}),
+        (400, {"requests", "tokens"}, {"dimensions": 3}),
+    ],
+    ids=["declared length", "contract", "model", "tokens of a minute", "what the model does not do"],
+)
+def test_a_refusal_tells_of_the_limits_that_were_looked_at_before_it(
+    path: Path, status: int, units: set[str], fields: dict[str, Any]
+) -> None:
+    limited = new_key(path, "search", requests_per_minute=3, tokens_per_minute=100)
+    with api_over(StandInClient(), auth_file=path, max_body_bytes=1024) as http:
+        refused = ask(http, key=limited, **fields)
+
+    assert refused.status_code == status
+    assert {name.rpartition("-")[2] for name in _limits(refused)} == units
+
+
 def test_beyond_its_limit_a_key_is_told_when_to_come_back_and_others_are_not(path: Path) -> None:
     limited = new_key(path, "search", requests_per_minute=1)
     free = new_key(path, "index")
@@ -338,6 +361,16 @@ def test_tokens_that_were_not_computed_through_our_fault_are_given_back(path: Pa
 
     assert ours.headers["x-ratelimit-remaining-tokens"] == "100"
     assert theirs.headers["x-ratelimit-remaining-tokens"] == "80"
+
+
+def test_a_request_whose_answer_finds_no_room_gets_its_tokens_back(path: Path) -> None:
+    limited = new_key(path, "search", tokens_per_minute=100)
+    admission = Admission(UNDECLARED_BYTES + 2000, 10**9)
+    with api_over(StandInClient(), admission, auth_file=path) as http, admission.admit(None):
+        refused = ask(http, key=limited, input=["x"] * 90)
+
+    check_error(refused, ErrorCode.OVERLOADED)
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "100"
 
 
 def test_without_its_redis_an_api_says_that_it_is_unavailable(path: Path) -> None:
