@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from schemas.errors import ErrorCode
+from tests.api.hybrid import check_error
 from tests.stack.stack import Api
 
 from .models import save_models, write_catalogue
@@ -55,14 +57,8 @@ class Service:
         answer = self.post(body)
         assert answer.status_code == status, answer.text
         fields = answer.json()
-        assert fields["object"] == "error"
-        assert isinstance(fields["message"], str)
-        assert fields["message"]
-        assert isinstance(fields["detail"], dict)
-        assert fields["type"] == fields["error"]["type"]
-        assert fields["error"]["message"]
-        assert fields["error"]["code"]
-        error: dict[str, Any] = fields["error"] | {"top": fields["message"], "detail": fields["detail"]}
+        check_error(answer, ErrorCode(fields["error"]["code"]))
+        error: dict[str, Any] = fields["error"] | {"top": fields["message"]}
         return error
 
 
