@@ -78,7 +78,9 @@ def test_an_answer_holds_its_room_until_its_caller_has_taken_it(client: StandInC
         assert ask(http, **LARGE).content == answer.partition(b"\r\n\r\n")[2]
 
 
-def test_a_caller_that_does_not_take_its_answer_is_hung_up_on(client: StandInClient) -> None:
+def test_a_caller_that_does_not_take_its_answer_is_hung_up_on(
+    client: StandInClient, caplog: pytest.LogCaptureFixture
+) -> None:
     admission = Admission(10**9, 10**9)
     with api_over(client, admission, timeout_seconds=1.0) as http, asking(http) as connection:
         wait_until(lambda: is_sending(admission), "an answer that nobody reads")
@@ -87,6 +89,8 @@ def test_a_caller_that_does_not_take_its_answer_is_hung_up_on(client: StandInCli
         answer = b"".join(received(connection))
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert len(answer) < ANSWER_BYTES
+    # Nor does the server complain of an answer that was not completed.
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_a_caller_that_goes_away_while_it_is_answered_frees_its_room(client: StandInClient) -> None:
