@@ -150,7 +150,7 @@ def messages() -> dict[str, dict[str, Any]]:
 def schemas() -> dict[str, Any]:
     """The payloads and what they are made of: name -> JSON Schema that draft-07 reads as well."""
     found = parts([EmbeddingRequest], [EmbeddingResponse, ErrorResponse, FlatResponse, Beat])
-    return {name: _with_references_alone(schema) for name, schema in found.items()}
+    return {name: with_references_alone(schema) for name, schema in found.items()}
 
 
 def _message(
@@ -187,13 +187,13 @@ def _key(schema: dict[str, Any]) -> dict[str, Any]:
     return {"kafka": {"key": schema, "bindingVersion": "0.5.0"}}
 
 
-def _with_references_alone(schema: Any) -> Any:
+def with_references_alone(schema: Any) -> Any:
     """AsyncAPI's schemas are of draft-07, where whatever stands beside a `$ref` is not read."""
     if isinstance(schema, list):
-        return [_with_references_alone(item) for item in schema]
+        return [with_references_alone(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    rest = {name: _with_references_alone(value) for name, value in schema.items() if name != "$ref"}
+    rest = {name: with_references_alone(value) for name, value in schema.items() if name != "$ref"}
     if "$ref" not in schema:
         return rest
     reference = {"$ref": schema["$ref"]}

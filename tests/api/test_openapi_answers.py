@@ -101,11 +101,20 @@ def test_what_is_refused_before_a_worker_is_asked_comes_as_the_document_says() -
         check(ask(http), path, 503)
 
 
-def test_another_method_is_answered_as_the_document_says() -> None:
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_another_method_is_answered_as_the_document_says(method: str, path: str) -> None:
     with api_over(StandInClient()) as http:
-        response = http.get("/v1/embeddings")
-        response.request.method = "POST"
-        check(response, "/v1/embeddings", 405)
+        response = http.request("GET" if method == "post" else "POST", path)
+        response.request.method = method
+        check(response, path, 405)
+
+
+def test_a_failure_of_ours_is_answered_as_the_document_says_whatever_was_asked() -> None:
+    client = StandInClient()
+    client.beats = None  # type: ignore[assignment]
+    with api_over(client) as http:
+        for path in ("/v1/models", "/v1/health/ready", "/v1/metadata", "/v1/manifest"):
+            check(http.get(path), path, 500)
 
 
 def test_keys_and_limits_answer_as_the_document_says(tmp_path: Path) -> None:

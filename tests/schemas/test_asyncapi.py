@@ -10,6 +10,7 @@ from jsonschema import Draft7Validator, Draft202012Validator
 
 from schemas import headers
 from schemas.asyncapi import REPLY_TO, asyncapi_document, channel_name
+from schemas.asyncapi_messages import with_references_alone
 from schemas.errors import ErrorCode
 from schemas.topics import TOPICS, Lane, TopicNames, TopicSpec
 
@@ -76,6 +77,15 @@ def test_a_payload_is_a_json_schema_of_both_dialects_with_nothing_beside_a_refer
     assert '"$defs"' not in json.dumps(schema)
     beside = [part for part in _objects(schema) if "$ref" in part and len(part) > 1]
     assert beside == []
+
+
+def test_what_stands_beside_a_reference_is_kept_where_draft_07_reads_it() -> None:
+    reference = {"$ref": "#/components/schemas/Usage"}
+
+    assert with_references_alone({"properties": {"usage": {**reference, "description": "Tokens."}}}) == {
+        "properties": {"usage": {"allOf": [reference], "description": "Tokens."}}
+    }
+    assert with_references_alone({"anyOf": [reference, {"type": "null"}]}) == {"anyOf": [reference, {"type": "null"}]}
 
 
 def _objects(part: Any) -> Iterator[dict[str, Any]]:
