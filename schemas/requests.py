@@ -163,6 +163,15 @@ def _one_of(choices: type[StrEnum], default: StrEnum | None) -> BeforeValidator:
     return BeforeValidator(text_or_default, json_schema_input_type=choices | None)
 
 
+_EXACT: Final = 2**53
+"""From here on a double holds no longer every integer."""
+
+
+def _whole_as_integer(value: Any) -> Any:
+    """JSON knows one kind of number: 512.0 is the integer 512, as JSON Schema has it."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT else value
+
+
 class EmbeddingBody(BaseModel):
     """The body of `POST /v1/embeddings`; unknown fields are ignored."""
 
@@ -184,7 +193,7 @@ class EmbeddingBody(BaseModel):
     """Type of a vector's numbers; what a model supports is its own."""
     truncate: Annotated[Truncate, Field(strict=False), _one_of(Truncate, Truncate.NONE)] = Truncate.NONE
     """An input over the model's token limit is refused (`NONE`), or loses its `START` or `END`."""
-    dimensions: Annotated[int, Field(ge=1, le=65536)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=65536), BeforeValidator(_whole_as_integer)] | None = None
     """Length of the vectors, on models that allow more than one."""
     user: str | None = None
     """Accepted and ignored."""

@@ -134,7 +134,7 @@ def test_an_id_is_measured_in_utf_8_bytes(given: str) -> None:
     assert f"not {len(given.encode())}" in message(id=given)
 
 
-@pytest.mark.parametrize("given", [0, -1, 1.5, 512.0, "512", True, 65537])
+@pytest.mark.parametrize("given", [0, -1, 1.5, 0.0, float("inf"), "512", True, 65537])
 def test_dimensions_are_integers_from_1_to_65536(given: object) -> None:
     with pytest.raises(ValidationError):
         body(dimensions=given)
