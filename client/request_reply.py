@@ -166,8 +166,10 @@ class EmbeddingClient:
         live = self.workers()
         if not live:
             raise RequestError(ErrorCode.UNAVAILABLE, "no worker is running, or no broker answers: try again soon")
-        serving = models_named(model, live)
-        if not serving and self._connected and models_named(model, self._connected.connection.workers.models()):
+        # Also over those without a worker: `m-query` may be the whole name of one of them.
+        meant = {beat.model for beat in models_named(model, [*live, *self._known_models()])}
+        serving = [beat for beat in live if beat.model in meant]
+        if meant and not serving:
             raise RequestError(ErrorCode.MODEL_NOT_READY, f"no worker of model {model} is running: try again soon")
         if not serving:
             known = ", ".join(sorted({beat.model for beat in live}))
@@ -178,6 +180,9 @@ class EmbeddingClient:
         if ready is None:
             raise RequestError(ErrorCode.MODEL_NOT_READY, f"model {model} is not ready yet: try again soon")
         return ready
+
+    def _known_models(self) -> list[Beat]:
+        return [] if self._connected is None else self._connected.connection.workers.models()
 
     async def wait_for_worker(self, model: str, *, is_coming: bool = False, poll_seconds: float = 0.1) -> Beat:
         """Wait until a ready worker serves a model; for ever, so bound it by `asyncio.timeout`.

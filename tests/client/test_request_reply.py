@@ -527,22 +527,23 @@ def beat(bench: _Bench) -> Iterator[Callable[[Beat], None]]:
         yield publish
 
 
+def _leave(bench: _Bench, worker: Beat) -> None:
+    with bench.testbed.producer() as publisher:
+        publisher.send(bench.topics.workers, key=worker.worker_id.encode(), value=None)
+        assert publisher.outcomes() == [None]
+
+
 def test_a_model_whose_workers_are_gone_is_not_ready_instead_of_unknown(
     bench: _Bench, beat: Callable[[Beat], None]
 ) -> None:
     other = _WORKER.model_copy(update={"worker_id": "w2", "model": "neighbour"})
-
-    def leave(worker: Beat) -> None:
-        with bench.testbed.producer() as publisher:
-            publisher.send(bench.topics.workers, key=worker.worker_id.encode(), value=None)
-            assert publisher.outcomes() == [None]
 
     async def test() -> None:
         async with bench.client() as client:
             beat(_WORKER)
             beat(other)
             await _until(lambda: len(client.workers()) == 2)
-            leave(_WORKER)
+            _leave(bench, _WORKER)
             await _until(lambda: client.workers() == [other])
             for name in ("m", "m-query"):
                 with pytest.raises(RequestError, match=f"no worker of model {name} is running") as gone:
@@ -550,7 +551,35 @@ def test_a_model_whose_workers_are_gone_is_not_ready_instead_of_unknown(
                 assert gone.value.code is ErrorCode.MODEL_NOT_READY
             with pytest.raises(RequestError, match="does not exist: served here: neighbour"):
                 client.worker_of("never")
-            leave(other)
+            _leave(bench, other)
+            await _until(lambda: client.workers() == [])
+
+    _run(test())
+
+
+def test_a_name_with_a_role_of_its_own_is_that_model_alone_also_while_its_workers_are_gone(
+    bench: _Bench, beat: Callable[[Beat], None]
+) -> None:
+    named_like_a_role = _WORKER.model_copy(update={"worker_id": "w2", "model": "m-query", "aliases": ["n-passage"]})
+    alias_base = _WORKER.model_copy(update={"worker_id": "w3", "model": "n"})
+
+    async def test() -> None:
+        async with bench.client() as client:
+            for worker in (_WORKER, named_like_a_role, alias_base):
+                beat(worker)
+            await _until(lambda: len(client.workers()) == 3)
+            for name in ("m-query", "n-passage"):
+                assert client.worker_of(name) == named_like_a_role
+            _leave(bench, named_like_a_role)
+            await _until(lambda: len(client.workers()) == 2)
+            for name in ("m-query", "n-passage"):
+                with pytest.raises(RequestError, match=f"no worker of model {name} is running") as gone:
+                    client.worker_of(name)
+                assert gone.value.code is ErrorCode.MODEL_NOT_READY
+            assert client.worker_of("m-passage") == _WORKER
+            assert client.worker_of("n-query") == alias_base
+            for worker in (_WORKER, alias_base):
+                _leave(bench, worker)
             await _until(lambda: client.workers() == [])
 
     _run(test())
