@@ -42,7 +42,7 @@ class Metrics:
 
     Args:
         admission: What is under way.
-        client: Whose replies nobody awaited.
+        client: What awaits replies.
     """
 
     def __init__(self, admission: Admission, client: EmbeddingClient) -> None:
@@ -119,6 +119,7 @@ class _State(Collector):
         yield GaugeMetricFamily(
             f"{_PREFIX}in_flight_bytes", "Bodies and answers of the requests under way.", under_way.used_bytes
         )
+        yield GaugeMetricFamily(f"{_PREFIX}pending_replies", "Messages whose reply is awaited.", self._client.pending)
         yield CounterMetricFamily(
             f"{_PREFIX}unawaited_replies_total",
             "Replies nobody awaited any more: late, repeated, or another replica's.",

@@ -330,7 +330,7 @@ def test_a_caller_that_disconnects_gives_its_place_free(silent: tuple[Stack, Api
     stack, api = silent
 
     with _a_request_under_way(stack, api):
-        pass
+        wait_until(lambda: api.metrics()["pending_replies"] > 0, "an awaited reply")
 
     def is_let_in() -> bool:
         _ready(stack, api)
@@ -338,6 +338,7 @@ def test_a_caller_that_disconnects_gives_its_place_free(silent: tuple[Stack, Api
 
     # Far sooner than the 20 s after which the request itself would have ended.
     wait_until(is_let_in, "a free place", within_seconds=10)
+    wait_until(lambda: api.metrics()["pending_replies"] == 0, "no awaited reply")
 
 
 @pytest.mark.slow

@@ -60,6 +60,7 @@ def test_both_paths_tell_the_same_in_prometheus_words(http: httpx.Client, path: 
         "in_flight_requests",
         "in_flight_tokens",
         "in_flight_bytes",
+        "pending_replies",
         "unawaited_replies",
     }
 
@@ -163,5 +164,5 @@ def test_two_applications_count_apart_and_nothing_is_global(client: StandInClien
 def test_every_name_has_a_base_unit_or_counts(client: StandInClient) -> None:
     names = [family.name for family in Metrics(Admission(1, 1), client).registry.collect()]
 
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10
     assert all(name.startswith(PREFIX) for name in names)

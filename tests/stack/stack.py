@@ -54,6 +54,12 @@ class Api(Command):
         """Status of its readiness probe."""
         return self.http.get("/v1/health/ready").status_code
 
+    def metrics(self) -> dict[str, float]:
+        """What it tells of itself, labels as they are written, without the prefix of every name."""
+        lines = self.http.get("/metrics").text.splitlines()
+        told = (line.removeprefix("kafka_embeddings_api_").rpartition(" ") for line in lines if line[0] != "#")
+        return {name: float(number) for name, _, number in told}
+
     def wait_until_ready(self, within_seconds: float = BOUND_SECONDS) -> None:
         wait_until(lambda: self.readiness() == 200, "a ready API", within_seconds, self.quote)
 
