@@ -161,6 +161,11 @@ class PythonClients(Environment):
         return self.folder / "venv" / "bin" / "python"
 
 
+def tiktoken_cache(clients: PythonClients) -> Path:
+    """OpenAI's vocabulary, which its clients would fetch from a server of OpenAI's: one of the others carries it."""
+    return next(clients.folder.glob("venv/lib/python*/site-packages/llama_index/core/_static/tiktoken_cache"))
+
+
 class NodeClients(Environment):
     """Clients in JavaScript."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.stack.stack import MODEL
 
+from .environments import tiktoken_cache
 from .vectors import TEXTS, assert_same_vectors, by_plain_http
 
 if TYPE_CHECKING:
@@ -97,11 +98,8 @@ def test_langchain_nvidia_can_have_a_long_text_cut(langchain_nvidia: Asked, mode
 
 @pytest.fixture(scope="module")
 def langchain_openai(python_clients: PythonClients, proxy: CountingProxy) -> Asked:
-    # OpenAI's vocabulary, which it would fetch from a server of OpenAI's: another of the clients carries it.
-    vocabulary = next(
-        python_clients.folder.glob("venv/lib/python*/site-packages/llama_index/core/_static/tiktoken_cache")
-    )
-    return _ask(python_clients, proxy, "with_langchain_openai.py", MODEL, TIKTOKEN_CACHE_DIR=str(vocabulary))
+    vocabulary = str(tiktoken_cache(python_clients))
+    return _ask(python_clients, proxy, "with_langchain_openai.py", MODEL, TIKTOKEN_CACHE_DIR=vocabulary)
 
 
 def test_langchain_openai_gets_the_vectors_of_plain_http_when_it_sends_texts(

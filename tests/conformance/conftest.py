@@ -1,112 +1,61 @@
-"""The service under the contract: three small models and the default one behind one API, over either broker."""
+"""The service over either broker, the small models behind it, and a second API of it that asks for keys."""
 
 from __future__ import annotations
 
-import base64
-import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from schemas.errors import ErrorCode
-from tests.api.hybrid import check_error
+from api.keys import new_key
+from tests.clients.conftest import python_clients
 from tests.stack.stack import Api
 
-from .models import save_models, write_catalogue
+from .models import SmallModels, save_models
+from .service import Service, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx
-    from numpy.typing import NDArray
-
-    from .models import Reference
+__all__ = ["python_clients"]
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Where requests are sent, and what they are held against."""
-
-    http: httpx.Client
-    references: dict[str, Reference]
-    bootstrap: str
-    prefix: str
-
-    def post(self, body: object, **headers: str) -> httpx.Response:
-        """Ask, whatever comes back; checks what every answer carries."""
-        answer = self.http.post("/v1/embeddings", json=body, headers=headers)
-        assert answer.headers["x-request-id"]
-        return answer
-
-    def ok(self, body: dict[str, Any]) -> Answer:
-        """Ask for what is answered with 200."""
-        answer = self.post(body)
-        assert answer.status_code == 200, answer.text
-        fields = answer.json()
-        assert fields["object"] == "list"
-        assert fields["model"] == body["model"]
-        assert [entry["object"] for entry in fields["data"]] == ["embedding"] * len(fields["data"])
-        assert [entry["index"] for entry in fields["data"]] == list(range(len(fields["data"])))
-        assert fields["usage"]["prompt_tokens"] == fields["usage"]["total_tokens"] > 0
-        return Answer(fields)
-
-    def refused(self, body: object, status: int = 400) -> dict[str, Any]:
-        """The `error` of a request that is refused, after a look at the whole hybrid body."""
-        answer = self.post(body)
-        assert answer.status_code == status, answer.text
-        fields = answer.json()
-        check_error(answer, ErrorCode(fields["error"]["code"]))
-        error: dict[str, Any] = fields["error"] | {"top": fields["message"]}
-        return error
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The body of a 200."""
-
-    fields: dict[str, Any]
-
-    @property
-    def tokens(self) -> int:
-        """What it cost."""
-        count: int = self.fields["usage"]["prompt_tokens"]
-        return count
-
-    @property
-    def vectors(self) -> NDArray[Any]:
-        """Rows of numbers, as JSON has them."""
-        return np.array([entry["embedding"] for entry in self.fields["data"]])
-
-    @property
-    def vector(self) -> NDArray[Any]:
-        """The only row."""
-        [row] = self.vectors
-        return row  # type: ignore[no-any-return]
-
-    def decoded(self, dtype: str = "<f4") -> NDArray[Any]:
-        """Rows that are base64."""
-        return np.stack([np.frombuffer(base64.b64decode(e["embedding"]), dtype) for e in self.fields["data"]])
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> SmallModels:
+    """The models and their catalogue, saved once."""
+    return save_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="package")
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """All four models served by `up`."""
-    folder = tmp_path_factory.mktemp("models")
-    references = save_models(folder)
-    prefix = f"c{uuid.uuid4().hex[:8]}"
-    flags = ["--models", str(write_catalogue(folder)), "--port", "0", "--dtype", "float32", "--prefix", prefix]
-    if request.param == "kafka":
-        flags += ["--bootstrap", request.getfixturevalue("kafka_bootstrap")]
-    with Api("up", *flags) as api:
-        bootstrap = api.wait_for(r"(?:embedded broker|Kafka) +([\d.]+:\d+)", within_seconds=180).group(1)
-        api.wait_for("Ctrl-C stops everything")
-        yield Service(api.http, references, bootstrap, prefix)
+def service(request: pytest.FixtureRequest, small_models: SmallModels) -> Iterator[Service]:
+    """All models served by `up`."""
+    bootstrap = request.getfixturevalue("kafka_bootstrap") if request.param == "kafka" else None
+    with serving(small_models, bootstrap) as service:
+        yield service
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """The service through an API that asks for keys."""
+
+    service: Service
+    key: str
+    limited_key: str
+    """Good for one request a minute."""
+
+
+@pytest.fixture(scope="package")
+def guarded(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A second API over the same broker and workers."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    key, limited_key = new_key(path, "search"), new_key(path, "limited", requests_per_minute=1)
+    with Api("api", *service.place, "--port", "0", "--auth", str(path)) as api:
+        api.wait_until_ready()
+        yield Guarded(service.through(api.http), key, limited_key)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every case over both brokers."""
+    """Every case over both brokers, but for modules that name theirs."""
     if "service" in metafunc.fixturenames:
-        brokers = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]
+        brokers = getattr(metafunc.module, "BROKERS", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
         metafunc.parametrize("service", brokers, indirect=True, scope="package")

@@ -89,8 +89,17 @@ class Reference:
         return text
 
 
-def save_models(folder: Path) -> dict[str, Reference]:
-    """Make the models below a folder and load each with sentence-transformers."""
+@dataclass(frozen=True, slots=True)
+class SmallModels:
+    """What was saved."""
+
+    catalogue: Path
+    """Of these models and the default one."""
+    references: dict[str, Reference]
+
+
+def save_models(folder: Path) -> SmallModels:
+    """Make the models below a folder, load each with sentence-transformers, and write the catalogue of them all."""
     from sentence_transformers import SentenceTransformer
 
     references = {}
@@ -102,11 +111,10 @@ def save_models(folder: Path) -> dict[str, Reference]:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         references[name] = Reference(model, tokenizer)
-    return references
+    return SmallModels(_write_catalogue(folder), references)
 
 
-def write_catalogue(folder: Path) -> Path:
-    """The catalogue that serves them beside the default model."""
+def _write_catalogue(folder: Path) -> Path:
     path = folder / "models.toml"
     path.write_text(
         _CATALOGUE.format(

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from .models import F, M, S, body_of
 
 if TYPE_CHECKING:
-    from .conftest import Service
+    from .service import Service
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ import pytest
 from .models import DIM, LIMIT, QUERY, F, M, S, body_of
 
 if TYPE_CHECKING:
-    from .conftest import Service
+    from .service import Service
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

@@ -18,7 +18,7 @@ from .models import DIM, QUERY, F, M, S, body_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .conftest import Service
+    from .service import Service
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ from .models import DIM, LIMIT, PASSAGE, QUERY, RANGES, SHORTER, F, M, S, body_o
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .conftest import Service
+    from .service import Service
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
