@@ -86,10 +86,11 @@ class FastTokenizer:
         return [*front, *own[:of_prefix], *own[len(own) - (room - of_prefix) :], *back]
 
     def _tokens_of_prefix(self, text: str, prefix: int) -> int:
-        """How many tokens begin in the first characters."""
-        if not prefix:
+        """How many tokens begin in the first characters; white space at their end belongs to what comes after it."""
+        end = len(text[:prefix].rstrip())
+        if not end:
             return 0
-        return bisect_left(self._tokenizer.encode(text, add_special_tokens=False).offsets, prefix, key=itemgetter(0))
+        return bisect_left(self._tokenizer.encode(text, add_special_tokens=False).offsets, end, key=itemgetter(0))
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
         """What the tokenizer puts before and behind the tokens of any text."""

@@ -13,6 +13,7 @@ from schemas.requests import Truncate
 from worker.encoder.fast_tokenizer import FastTokenizer
 
 from .texts import varied_texts
+from .tiny_models import ARCHITECTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,7 +190,7 @@ def test_without_its_start_a_text_keeps_its_prefix_and_its_end(serialized: str, 
     raw.no_padding()
     raw.no_truncation()
     whole = raw.encode(prefix + text, add_special_tokens=False)
-    in_prefix = sum(start < len(prefix) for start, _ in whole.offsets)
+    in_prefix = sum(start < len(prefix.rstrip()) for start, _ in whole.offsets)
     room = limit - 2
     kept = whole.ids if len(whole) <= room else whole.ids[:in_prefix] + whole.ids[in_prefix - room :]
 
@@ -214,3 +215,16 @@ def test_a_long_text_is_too_long_although_only_a_part_of_it_is_read(serialized: 
     assert tokens.length_before > 64
     assert not tokens.is_counted
     assert one(FastTokenizer(serialized, 64), "word " * 100, Truncate.NONE).is_counted
+
+
+@pytest.mark.parametrize("architecture", ["xlm-roberta", "qwen3"])
+def test_a_token_that_takes_in_the_space_behind_a_prefix_goes_with_the_start_of_its_text(architecture: str) -> None:
+    wrapped = ARCHITECTURES[architecture][1]()
+    serialized = wrapped.backend_tokenizer.to_str()
+    kept = RawTokenizer.from_str(serialized).encode("ask: offset offset")
+
+    [tokens] = FastTokenizer(serialized, len(kept.ids)).tokenize(
+        ["ask: lag offset offset"], [Truncate.START], [len("ask: ")]
+    )
+
+    assert list(tokens.ids) == kept.ids
