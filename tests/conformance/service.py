@@ -102,6 +102,11 @@ class Answer:
         return np.stack([np.frombuffer(base64.b64decode(e["embedding"]), dtype) for e in self.fields["data"]])
 
 
+def cosine(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Of two vectors, whatever their lengths are."""
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+
 @contextmanager
 def serving(models: SmallModels, bootstrap: str | None) -> Iterator[Service]:
     """All models served by `up`, on topics of its own.

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.clients.environments import tiktoken_cache
 
-from .models import SHORTER, F, M, S, body_of
+from .models import DEFAULT, SHORTER, F, M, S, body_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def test_case_25_openai_python_names_the_role_with_the_model(
             assert answer.model == f"{M}-{role}"
         shorter = client.embeddings.create(**asked, dimensions=SHORTER[0])
         assert len(shorter.data[0].embedding) == SHORTER[0]
-        assert [model.id for model in client.models.list()] == [M, "all-MiniLM-L6-v2", F, S]
+        assert [model.id for model in client.models.list()] == [M, DEFAULT, F, S]
 
 
 def test_case_25_langchain_openai_names_the_role_with_the_model(

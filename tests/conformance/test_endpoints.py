@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from .models import F, M, S, body_of
+from .models import DEFAULT, F, M, S, body_of
 
 if TYPE_CHECKING:
     from .service import Service
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.model, pytest.mark.slow]
 def test_case_32_the_default_model_is_first_and_every_root_is_its_own(service: Service) -> None:
     listed = service.http.get("/v1/models").json()
     assert listed["object"] == "list"
-    assert [model["id"] for model in listed["data"]] == [M, "all-MiniLM-L6-v2", F, S]
+    assert [model["id"] for model in listed["data"]] == [M, DEFAULT, F, S]
     for model in listed["data"]:
         assert (model["root"], model["object"], model["parent"]) == (model["id"], "model", None)
         assert service.http.get(f"/v1/models/{model['id']}").json() == model

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from .models import DIM, LIMIT, QUERY, F, M, S, body_of
+from schemas.errors import ErrorCode
+from tests.api.hybrid import check_error
+
+from .models import DEFAULT, DIM, LIMIT, MODELS, F, M, S, body_of
 
 if TYPE_CHECKING:
     from .service import Service
@@ -32,17 +35,19 @@ def test_case_9_another_encoding_is_refused(service: Service) -> None:
 
 
 @pytest.mark.parametrize("fields", [{}, {"truncate": "NONE"}, {"truncate": None}])
+@pytest.mark.parametrize("model", MODELS)
 def test_cases_10_and_12_over_the_limit_is_refused_and_the_limit_itself_is_not(
-    service: Service, fields: dict[str, Any]
+    service: Service, model: str, fields: dict[str, Any]
 ) -> None:
-    reference = service.references[M]
-    role = {"input_type": "query", **fields}
-    assert service.ok(body_of(M, reference.text_of(LIMIT, QUERY), **role)).tokens == LIMIT
-    error = service.refused(body_of(M, reference.text_of(LIMIT + 1, QUERY), **role))
+    reference = service.references[model]
+    limit = reference.limit
+    fits, is_over = (reference.text_of(tokens, "query") for tokens in (limit, limit + 1))
+    assert service.ok(body_of(model, fits, input_type="query", **fields)).tokens == limit
+    error = service.refused(body_of(model, is_over, input_type="query", **fields))
     assert error["code"] == "context_length_exceeded"
-    assert f"maximum context length is {LIMIT} tokens" in error["message"]
+    assert f"maximum context length is {limit} tokens" in error["message"]
     for message in (error["message"], error["top"]):
-        assert f"Input length {LIMIT + 1} exceeds maximum allowed token size {LIMIT}" in message
+        assert f"Input length {limit + 1} exceeds maximum allowed token size {limit}" in message
 
 
 def test_case_13_one_long_text_refuses_its_whole_request_and_is_named(service: Service) -> None:
@@ -88,7 +93,7 @@ def test_case_19_a_number_among_texts_is_named(service: Service) -> None:
     assert service.refused({"model": F, "input": ["a", 1]})["index"] == 1
 
 
-@pytest.mark.parametrize("model", [M, F, "all-MiniLM-L6-v2"])
+@pytest.mark.parametrize("model", [M, F, DEFAULT])
 @pytest.mark.parametrize("given", [[1, 2], [[1], [2]]])
 def test_case_20_token_ids_are_refused_with_the_hint(service: Service, model: str, given: list[Any]) -> None:
     error = service.refused(body_of(model, given))
@@ -133,8 +138,7 @@ def test_case_23_what_is_no_json_object_is_refused(service: Service, content: by
 
 def test_case_23_too_large_a_body_is_refused(service: Service) -> None:
     answer = service.http.post("/v1/embeddings", json=body_of(F, "a" * 9 * 1024 * 1024))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
-    assert isinstance(answer.json()["detail"], dict)
+    check_error(answer, ErrorCode.REQUEST_TOO_LARGE)
 
 
 def test_case_24_more_than_2048_texts_are_refused(service: Service) -> None:

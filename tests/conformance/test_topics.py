@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.topics import TopicNames
 
-from .models import DIM, QUERY, F, M, S, body_of
+from .models import DIM, F, M, S, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,4 +117,4 @@ def test_a_message_on_another_models_topic_is_told_the_right_one(service: Servic
 
 def test_the_prefix_of_a_role_is_counted(service: Service, topics: Topics) -> None:
     answer = topics.ask(body_of(M, "a text", input_type="query"), "")
-    assert answer["usage"]["prompt_tokens"] == service.references[M].tokens("a text", QUERY)
+    assert answer["usage"]["prompt_tokens"] == service.references[M].tokens("a text", "query")
