@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,6 @@ from schemas.topics import Lane
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-MODEL: Final = "all-MiniLM-L6-v2"
 REPLIES: Final = "<replies>"
 """Stands for the place's own reply topic in a header, which is named when the message is sent."""
 
@@ -30,8 +29,19 @@ class OddMessage(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...]
 
 
+class AskedModel(NamedTuple):
+    """What a right request to a model may hold beside its texts."""
+
+    names: tuple[str, ...]
+    """By its first one a request needs nothing else."""
+    dimensions: tuple[int, ...]
+    """Right ones and wrong ones."""
+    token_ids: bool = False
+    """Whether inputs may be ids of its vocabulary."""
+
+
 @cache
-def odd_messages(count: int) -> tuple[OddMessage, ...]:
+def odd_messages(count: int, model: AskedModel) -> tuple[OddMessage, ...]:
     """So many messages, none of them failing anything here: they are only gathered."""
     made: list[OddMessage] = []
 
@@ -44,7 +54,7 @@ def odd_messages(count: int) -> tuple[OddMessage, ...]:
         suppress_health_check=list(HealthCheck),
         verbosity=Verbosity.quiet,
     )
-    @given(_MESSAGES)
+    @given(_messages(_right_for(model)))
     def gather(message: OddMessage) -> None:
         made.append(message)
 
@@ -97,19 +107,32 @@ _ODD: Final = st.one_of(_VALUES, _EMPTY, _TEXTS.map(_dumped), _NUMBERS, _DEEP, _
 # --- requests ---------------------------------------------------------------------------------------------
 
 _IDS: Final = st.one_of(st.uuids().map(str), st.integers(-(2**63), 2**63 - 1), st.text(min_size=1, max_size=30))
-_VALID: Final[dict[str, SearchStrategy[bytes]]] = {
+_TOKEN_IDS: Final = st.lists(st.integers(0, 399) | st.sampled_from([400, 2**31, -1]), min_size=1, max_size=60)
+_RIGHT: Final[dict[str, SearchStrategy[bytes]]] = {
     "id": _IDS.map(_dumped),
-    "model": st.just(_dumped(MODEL)),
+    "model": st.nothing(),
     "input": (_TEXTS | st.lists(_TEXTS, min_size=1, max_size=6)).map(_dumped),
     "input_type": st.sampled_from(["query", "passage", None]).map(_dumped),
     "encoding_format": st.sampled_from(["float", "base64", None]).map(_dumped),
     "embedding_type": st.sampled_from(["float", "int8", "uint8", "binary", "ubinary"]).map(_dumped),
     "truncate": st.sampled_from(["NONE", "START", "END"]).map(_dumped),
-    "dimensions": st.sampled_from([1, 383, 384, 385, 65536, 65537]).map(_dumped),
+    "dimensions": st.nothing(),
     "modality": st.sampled_from(["text", "image"]).map(_dumped),
     "metadata": st.dictionaries(_TEXTS, _TEXTS | st.integers() | st.none(), max_size=3).map(_dumped),
 }
-_FIELD_NAMES: Final = st.sampled_from([*_VALID, "user", "later", ""]) | st.text(max_size=6)
+_FIELD_NAMES: Final = st.sampled_from([*_RIGHT, "user", "later", ""]) | st.text(max_size=6)
+_Right: TypeAlias = "dict[str, SearchStrategy[bytes]]"
+
+
+def _right_for(model: AskedModel) -> _Right:
+    of_this = {
+        "model": st.sampled_from(model.names).map(_dumped),
+        "dimensions": st.sampled_from(model.dimensions).map(_dumped),
+    }
+    if model.token_ids:
+        ids = _TOKEN_IDS | st.lists(_TOKEN_IDS, min_size=1, max_size=6)
+        of_this["input"] = _RIGHT["input"] | ids.map(_dumped)
+    return _RIGHT | of_this
 
 
 def _object(fields: list[tuple[str, bytes]]) -> bytes:
@@ -117,11 +140,11 @@ def _object(fields: list[tuple[str, bytes]]) -> bytes:
 
 
 @st.composite
-def _requests(draw: st.DrawFn, least_odd: int, most_odd: int) -> bytes:
+def _requests(draw: st.DrawFn, right: _Right, least_odd: int, most_odd: int) -> bytes:
     """A request whose fields are right, with so many odd ones instead of them, doubled or beside them."""
-    fields = [(name, draw(_VALID[name])) for name in ("id", "model", "input")]
-    more = draw(st.lists(st.sampled_from([*_VALID][3:]), max_size=3, unique=True))
-    fields += [(name, draw(_VALID[name])) for name in more]
+    fields = [(name, draw(right[name])) for name in ("id", "model", "input")]
+    more = draw(st.lists(st.sampled_from([*right][3:]), max_size=3, unique=True))
+    fields += [(name, draw(right[name])) for name in more]
     for _ in range(draw(st.integers(least_odd, most_odd))):
         odd = (draw(_FIELD_NAMES), draw(_ODD))
         replaced = [field for field in fields if field[0] != odd[0]]
@@ -130,9 +153,9 @@ def _requests(draw: st.DrawFn, least_odd: int, most_odd: int) -> bytes:
 
 
 @st.composite
-def _damaged(draw: st.DrawFn) -> bytes:
+def _damaged(draw: st.DrawFn, right: _Right) -> bytes:
     """A valid request after an accident."""
-    value = draw(_requests(0, 0))
+    value = draw(_requests(right, 0, 0))
     place = draw(st.integers(0, len(value)))
     damaged: bytes = draw(
         st.one_of(
@@ -149,19 +172,21 @@ def _damaged(draw: st.DrawFn) -> bytes:
     return damaged
 
 
-_BODIES: Final[tuple[SearchStrategy[bytes | None], ...]] = (
-    _requests(0, 0),
-    _requests(0, 0),
-    _requests(1, 1),
-    _requests(1, 1),
-    _requests(1, 3),
-    _damaged(),
-    st.binary(max_size=200),
-    _ODD,
-    st.none(),
-)
-# Chosen by number: `one_of` would take the many kinds of the odd ones for as many kinds of bodies.
-_ANY_BODY: Final = st.integers(0, len(_BODIES) - 1).flatmap(_BODIES.__getitem__)
+def _any_body(right: _Right) -> SearchStrategy[bytes | None]:
+    bodies: tuple[SearchStrategy[bytes | None], ...] = (
+        _requests(right, 0, 0),
+        _requests(right, 0, 0),
+        _requests(right, 1, 1),
+        _requests(right, 1, 1),
+        _requests(right, 1, 3),
+        _damaged(right),
+        st.binary(max_size=200),
+        _ODD,
+        st.none(),
+    )
+    # Chosen by number: `one_of` would take the many kinds of the odd ones for as many kinds of bodies.
+    return st.integers(0, len(bodies) - 1).flatmap(bodies.__getitem__)
+
 
 # --- keys and headers -------------------------------------------------------------------------------------
 
@@ -175,6 +200,7 @@ _KEYS: Final = st.one_of(
 _ODD_BYTES: Final = st.none() | st.binary(max_size=20)
 _PARTITIONS: Final = st.sampled_from([0, 1, 5, 23, 24, 63, 64, 9999, 2**31 - 1, -1, -(2**31)])
 _DEADLINES: Final = st.sampled_from([0, 1000, 2**31, 4_102_444_800_000, 10**17, 10**18, 10**40, -5])
+_PASSED: Final = st.sampled_from([0, 1000, 1_600_000_000_000])
 _HEADER_VALUES: Final[dict[str, SearchStrategy[bytes | None]]] = {
     names.CORRELATION_ID: _ODD_BYTES | st.just(b"c" * 5000),
     names.REPLY_TOPIC: _ODD_BYTES
@@ -184,6 +210,7 @@ _HEADER_VALUES: Final[dict[str, SearchStrategy[bytes | None]]] = {
     names.REPLY_PARTITION: _ODD_BYTES | _PARTITIONS.map(partial(struct.pack, ">i")),
     names.DEADLINE: _ODD_BYTES
     | _DEADLINES.map(_dumped)
+    | _PASSED.map(_dumped)
     | st.sampled_from([b"tomorrow", b"1e3", "٣".encode(), b" 1"]),
     names.TRACEPARENT: _ODD_BYTES,
     names.TRACESTATE: _ODD_BYTES,
@@ -207,10 +234,11 @@ def _headers(draw: st.DrawFn) -> tuple[str, bytes | None]:
     return name, draw(_HEADER_VALUES[name])
 
 
-_MESSAGES: Final = st.builds(
-    OddMessage,
-    lane=st.sampled_from(Lane),
-    key=_KEYS,
-    value=_ANY_BODY,
-    headers=st.just(()) | st.lists(_headers(), min_size=1, max_size=4).map(tuple),
-)
+def _messages(right: _Right) -> SearchStrategy[OddMessage]:
+    return st.builds(
+        OddMessage,
+        lane=st.sampled_from(Lane),
+        key=_KEYS,
+        value=_any_body(right),
+        headers=st.just(()) | st.lists(_headers(), min_size=1, max_size=4).map(tuple),
+    )

@@ -10,16 +10,30 @@ import pytest
 from schemas import headers as names
 from schemas.topics import Lane
 
-from .odd_messages import MODEL, REPLIES, odd_messages
+from .odd_messages import REPLIES, AskedModel, odd_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .conftest import WorkerProcess
     from .odd_messages import OddMessage
     from .place import Place, Read
 
-MESSAGES = 5000
+NULL = AskedModel(("all-MiniLM-L6-v2",), (1, 383, 384, 385, 65536, 65537))
+SMALL = AskedModel(
+    ("org/small-query", "org/small-passage", "org/small"), (1, 8, 16, 31, 32, 33, 65537), token_ids=True
+)
+_CATALOGUE = """
+[models."org/small"]
+source = "{source}"
+asymmetric = true
+query_prefix = "query: "
+passage_prefix = "passage: "
+dimensions = [8, 16]
+embedding_ranges = [-0.5, 0.5]
+accept_token_ids = true
+"""
 _PLAIN = {lane: f"plain-{lane.value}".encode() for lane in Lane}
 _PLAIN_KEYS = set(_PLAIN.values())
 _FAULTS_OF_OURS = {b"internal_error", b"unavailable", b"overloaded", b"model_not_ready"}
@@ -34,31 +48,55 @@ _EXPECTED_ENDS = (
     "destination_unknown",
     "destination_not_allowed",
 )
+_ENDS_OF_A_MODEL = ("ok", "invalid_request", "input_type_required", "context_length_exceeded")
 
 
 @pytest.mark.slow
 def test_every_odd_message_ends_as_a_response_an_error_or_a_dead_letter_and_the_worker_lives(
     place: Place, start_worker: Callable[..., WorkerProcess]
 ) -> None:
-    odd = odd_messages(MESSAGES)
-    worker = start_worker(place, "--encoder", "null")
+    ends = _ends_of_all(place, start_worker(place, "--encoder", "null"), NULL, 5000)
+
+    # The messages do reach every kind of end, or the rest would prove little.
+    assert min(ends[code] for code in _EXPECTED_ENDS) >= 10, ends
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["embedded"], indirect=True)
+def test_a_real_tokenizer_and_encoder_meet_odd_messages_likewise(
+    place: Place, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    from tests.worker.encoder.tiny_models import save_tiny_model
+
+    catalogue = tmp_path / "models.toml"
+    catalogue.write_text(_CATALOGUE.format(source=save_tiny_model("bert", tmp_path)))
+
+    ends = _ends_of_all(place, start_worker(place, "--models", str(catalogue)), SMALL, 1000)
+
+    assert min(ends[code] for code in _ENDS_OF_A_MODEL) >= 5, ends
+    assert ends["ok"] >= 100, ends
+
+
+def _ends_of_all(place: Place, worker: WorkerProcess, model: AskedModel, count: int) -> Counter[str]:
+    """Publish so many odd messages, and check that each has ended, and how; how often which end came."""
     answers = place.reader(place.topics.responses, place.topics.replies, place.topics.errors)
     letters = place.reader(place.topics.dead_letters)
-    for message in odd:
+    for message in odd_messages(count, model):
         _publish(place, message)
     place.flush()
-    requests = place.reader(place.topics.requests, place.topics.requests_interactive).until_count(MESSAGES)
+    requests = place.reader(place.topics.requests, place.topics.requests_interactive).until_count(count)
     published = {(request.topic, request.partition, request.offset): request for request in requests}
-    assert len(published) == MESSAGES
+    assert len(published) == count
 
     def everything_has_ended(_: list[Read]) -> bool:
         letters.poll(0)
         ended = {_source(answer) for answer in answers.messages} | {_origin(letter) for letter in letters.messages}
-        return len(ended) >= MESSAGES
+        return len(ended) >= count
 
-    answers.until(everything_has_ended, f"an end of all {MESSAGES}", seconds=30)
+    answers.until(everything_has_ended, f"an end of all {count}", seconds=30)
     for lane, key in _PLAIN.items():
-        place.send({"id": key.decode(), "model": MODEL, "input": "fine"}, lane=lane)
+        place.send({"id": key.decode(), "model": model.names[0], "input": "fine"}, lane=lane)
     place.flush()
     answers.until(lambda read: {answer.key for answer in read} >= _PLAIN_KEYS, "the responses to plain requests")
     assert worker.terminate() == 0
@@ -77,12 +115,11 @@ def test_every_odd_message_ends_as_a_response_an_error_or_a_dead_letter_and_the_
     for origin, letter in kept.items():
         _check_letter(letter, published[origin])
 
-    # The messages do reach every kind of end, or the rest would prove little.
     ends = Counter(answer.headers[names.STATUS].decode() for answer in ended)
     ends += Counter(letter.headers[names.DLQ_CODE].decode() for letter in letters.messages)
-    assert min(ends[code] for code in _EXPECTED_ENDS) >= 10, ends
     answers.close()
     letters.close()
+    return ends
 
 
 def _publish(place: Place, message: OddMessage) -> None:
@@ -100,6 +137,9 @@ def _check_answer(answer: Read, request: Read, *, is_kept: bool) -> None:
     assert body["id"].encode() == answer.key
     if status == b"ok":
         assert body["data"], request
+        for entry in body["data"]:
+            # What is not finite would be null in JSON.
+            assert isinstance(entry["embedding"], str) or None not in entry["embedding"], request
         assert not is_kept
         return
     assert body["error"]["code"].encode() == status
