@@ -128,6 +128,39 @@ def test_every_preset_is_a_models_settings(name: str) -> None:
     assert (model.name, model.slug) == (name, "")
 
 
+@pytest.mark.parametrize(
+    ("name", "query", "passage", "tokens", "dimensions", "pooling", "asymmetric"),
+    [
+        ("nvidia/nv-embedqa-e5-v5", "query: ", "passage: ", 512, [], "mean", True),
+        (
+            "nvidia/llama-3.2-nv-embedqa-1b-v2",
+            "query: ",
+            "passage: ",
+            8192,
+            [384, 512, 768, 1024],
+            "mean",
+            True,
+        ),
+        ("baai/bge-m3", "", "", 8192, [], "cls", False),
+        # What it leaves open its own files decide: 256 tokens, mean pooling, no prompts.
+        ("all-MiniLM-L6-v2", None, None, None, [], None, False),
+    ],
+)
+def test_a_preset_is_what_is_known_of_its_model(
+    name: str,
+    query: str | None,
+    passage: str | None,
+    tokens: int | None,
+    dimensions: list[int],
+    pooling: str | None,
+    asymmetric: bool,
+) -> None:
+    model = ModelSettings.model_validate({"name": name, **PRESETS[name]})
+    assert (model.query_prefix, model.passage_prefix) == (query, passage)
+    assert (model.max_tokens, model.dimensions) == (tokens, dimensions)
+    assert (model.pooling, model.asymmetric) == (pooling, asymmetric)
+
+
 def test_a_served_name_alone_takes_its_preset() -> None:
     settings = build_worker_settings({"model": {"name": "baai/bge-m3"}}, None)
     assert (settings.model.source, settings.model.pooling) == ("BAAI/bge-m3", "cls")
