@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from worker.encoder.interface import LoadedModel
 
-_ALL_MODEL = {"test_padded.py", "test_loading.py"}
+_ALL_MODEL = {"test_padded.py", "test_loading.py", "test_remote_code.py"}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
