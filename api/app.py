@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from http import HTTPMethod
+from http.client import METHOD_NOT_ALLOWED
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from schemas.errors import RequestError
 
 from .admission import Admission
 from .authentication import KeyRing
+from .docs_page import docs_router
 from .embeddings import embeddings_router
 from .errors import error_response, http_error
 from .health import health_router
@@ -24,10 +28,14 @@ from .served_models import models_router
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import Scope
 
     from client.request_reply import EmbeddingClient
 
     from .settings import ApiSettings
+
+
+_METHODS: Final = sorted(HTTPMethod)
 
 
 class _Application(FastAPI):
@@ -61,12 +69,15 @@ def create_app(
     app = _Application(
         title="kafka-embeddings",
         redirect_slashes=False,  # a path with one too many is not found, in our words
+        docs_url=None,  # its own pages load their scripts from elsewhere
+        redoc_url=None,
     )
     app.include_router(embeddings_router(client, settings, admission, metrics, keys, limits))
     app.include_router(models_router(client))
     app.include_router(health_router(client, admission))
     app.include_router(metadata_router(client))
     app.include_router(metrics_router(metrics))
+    app.include_router(docs_router(app.openapi()))
 
     # Inside what the framework puts around everything, which would answer our own failures in its own words.
     app.add_middleware(RequestContext)
@@ -79,10 +90,21 @@ def create_app(
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         response = _answer(request, http_error(error, request.method, request.url.path))
-        response.headers.update(error.headers or {})  # a 405 must name what is allowed
+        response.headers.update(error.headers or {})
+        if error.status_code == METHOD_NOT_ALLOWED:
+            response.headers["allow"] = ", ".join(_methods(app, request.scope))
         return response
 
     return app
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """What a path takes, of all its routes: the framework names only those of the first."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.router.routes)
+    ]
 
 
 def _answer(request: Request, error: RequestError) -> Response:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "kafka_embeddings_api_"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_PAGES: Final = frozenset({"/docs", "/redoc", "/openapi.json"})
+_PAGES: Final = frozenset({"/openapi.json"})
 """The framework's own, which have no template."""
 _UNMATCHED: Final = "unmatched"
 _CALLER_GONE: Final = "499"

@@ -16,13 +16,6 @@ def test_the_document_of_the_api_is_served_as_it_is_published(http: httpx.Client
     assert http.get("/openapi.json").json() == openapi_document(release())
 
 
-def test_the_page_of_the_api_is_served(http: httpx.Client) -> None:
-    response = http.get("/docs")
-
-    assert response.status_code == 200
-    assert "text/html" in response.headers["content-type"]
-
-
 def test_the_api_imports_no_model_library_and_nothing_of_the_worker() -> None:
     script = f"""
 import sys

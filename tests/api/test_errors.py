@@ -63,7 +63,13 @@ def test_an_unknown_path_is_named(http: httpx.Client, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/v1/embeddings", "POST"), ("POST", "/v1/models", "GET"), ("DELETE", "/v1/health/ready", "GET")],
+    [
+        ("GET", "/v1/embeddings", "POST"),
+        ("POST", "/v1/models", "GET, HEAD"),
+        ("PUT", "/v1/models/any/model", "GET, HEAD"),
+        ("DELETE", "/v1/health/ready", "GET, HEAD"),
+        ("POST", "/v1/metadata", "GET"),
+    ],
 )
 def test_a_method_that_a_path_does_not_take_is_refused_and_the_right_one_named(
     http: httpx.Client, method: str, path: str, allowed: str
