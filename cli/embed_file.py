@@ -19,6 +19,7 @@ from .embed.command import EmbedSummary, embed_file
 from .embed.destination import check_destination
 from .embed.formats import InputFormat
 from .embed.options import EmbedOptions
+from .embed.patience import PatientEmbed
 from .embed.progress import open_progress
 from .embed.readers.selection import open_reader
 from .log import configure_log
@@ -45,6 +46,7 @@ def run_embed(
     input_type: str | None,
     truncate: str,
     dimensions: int | None,
+    give_up_after_seconds: float,
     model_flags: dict[str, str | None],
     kafka_flags: dict[str, Any],
     config: Path | None,
@@ -55,6 +57,8 @@ def run_embed(
         EmbedError: One line that names the next move; what is done so far is kept for `--resume`.
         SystemExit: 130 after Ctrl-C.
     """
+    if not give_up_after_seconds > 0:
+        raise SettingsError(f"--give-up-after takes seconds above 0, not {give_up_after_seconds:g}")
     settings = ProcessSettings.build(kafka_flags, config, "embed")
     worker = None if settings.kafka.is_given else _own_worker(model_flags, config)
     options = EmbedOptions(
@@ -75,7 +79,7 @@ def run_embed(
     configure_log("warning", "auto")
     console = Console(stderr=True, highlight=False)
     try:
-        summary = asyncio.run(_embed(options, settings, worker, console))
+        summary = asyncio.run(_embed(options, settings, worker, give_up_after_seconds, console))
     except (asyncio.CancelledError, KeyboardInterrupt):
         hint = "continue with --resume" if options.resumable else "nothing to resume from here"
         sys.stderr.write(f"kafka-embeddings: interrupted: {hint}\n")
@@ -101,7 +105,11 @@ def _refuse_at_once(options: EmbedOptions) -> None:
 
 
 async def _embed(
-    options: EmbedOptions, settings: ProcessSettings, worker: WorkerCommand | None, console: Console
+    options: EmbedOptions,
+    settings: ProcessSettings,
+    worker: WorkerCommand | None,
+    give_up_after_seconds: float,
+    console: Console,
 ) -> EmbedSummary:
     loop = asyncio.get_running_loop()
     running = running_stack(
@@ -112,13 +120,17 @@ async def _embed(
         say=lambda line: console.print(line, style="yellow"),
     )
     async with running as stack:
-        embedding = asyncio.ensure_future(_embed_over(stack, options, own_stack=worker is not None, console=console))
+        embedding = asyncio.ensure_future(
+            _embed_over(stack, options, give_up_after_seconds, own_stack=worker is not None, console=console)
+        )
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, embedding.cancel)
         return await stack.supervised(embedding)
 
 
-async def _embed_over(stack: Stack, options: EmbedOptions, *, own_stack: bool, console: Console) -> EmbedSummary:
+async def _embed_over(
+    stack: Stack, options: EmbedOptions, give_up_after_seconds: float, *, own_stack: bool, console: Console
+) -> EmbedSummary:
     waiting = (
         "starting an embedded broker and a worker; loading the model takes about 15 seconds"
         if own_stack
@@ -132,7 +144,9 @@ async def _embed_over(stack: Stack, options: EmbedOptions, *, own_stack: bool, c
     async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
         return await stack.client.embed(body, request_id=request_id, worker=worker)
 
-    return await embed_file(options, embed, open_progress(console))
+    progress = open_progress(console)
+    async with PatientEmbed(embed, give_up_after_seconds, progress.note) as patient:
+        return await embed_file(options, patient, progress)
 
 
 def _choice(kind: type[Any], given: str | None, flag: str) -> Any:

@@ -232,6 +232,9 @@ def embed(
     input_type: Annotated[str | None, typer.Option(help="query or passage.")] = None,
     truncate: Annotated[str, typer.Option(help="NONE, START or END.")] = "END",
     dimensions: Annotated[int | None, typer.Option(help="Length of the vectors.")] = None,
+    give_up_after: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Stop, for --resume, when no answer has come for so long.")
+    ] = 600,
     model: Model = None,
     name: Name = None,
     encoder: Encoder = None,
@@ -257,6 +260,7 @@ def embed(
         input_type=input_type,
         truncate=truncate,
         dimensions=dimensions,
+        give_up_after_seconds=give_up_after,
         model_flags=model_flags,
         kafka_flags={"kafka": _kafka_flags(bootstrap, kafka, None), "topic_prefix": prefix},
         config=config,

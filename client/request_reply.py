@@ -45,6 +45,7 @@ log = structlog.get_logger("client")
 
 _LINGER_MS: Final[dict[Lane, float]] = {Lane.INTERACTIVE: 0, Lane.BULK: 5}
 _CORRELATION_BYTES: Final = 16
+_OWN_BYTES: Final = 8
 _FULL_BUFFER_WAIT_SECONDS: Final = 0.02
 
 
@@ -96,6 +97,10 @@ class EmbeddingClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.strangers = 0
         """Replies nobody awaited: late, repeated, or another replica's."""
+        self.repeated = 0
+        """Of those, the ones to requests of this client: late or repeated."""
+        self._own = secrets.token_bytes(_OWN_BYTES)
+        """Begins every correlation id of this client."""
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -262,7 +267,7 @@ class EmbeddingClient:
         async with connected.window.room(message.reply_bytes):
             if self._ended is not None:
                 raise self._ended
-            correlation_id = secrets.token_bytes(_CORRELATION_BYTES)
+            correlation_id = self._own + secrets.token_bytes(_CORRELATION_BYTES - _OWN_BYTES)
             future: asyncio.Future[Vectors] = asyncio.get_running_loop().create_future()
             self._pending[correlation_id] = _Pending(future, message.embedding_type)
             try:
@@ -304,6 +309,7 @@ class EmbeddingClient:
             pending = None if correlation_id is None else self._pending.get(correlation_id)
             if correlation_id is None or pending is None:
                 self.strangers += 1
+                self.repeated += (correlation_id or b"").startswith(self._own)
                 continue
             self._settle(correlation_id, _outcome(message, pending.kind))
         if dropped:

@@ -8,6 +8,7 @@ The tree of exceptions:
     ├── ResumeError            what is there is no earlier part of this run
     ├── MissingPackageError    pyarrow is not installed
     └── EmbedderError          the embedder failed, or refused the run itself rather than a row
+        └── NoAnswerError      answers have stopped coming
 """
 
 from __future__ import annotations
@@ -35,3 +36,7 @@ class MissingPackageError(EmbedError):
 
 class EmbedderError(EmbedError):
     """The embedder failed, or refused the run itself; rows before the failure are in the output."""
+
+
+class NoAnswerError(EmbedderError):
+    """Answers have stopped coming; whatever was awaited was given up."""

@@ -10,7 +10,7 @@ import numpy as np
 from schemas.errors import ErrorCode, RequestError
 from schemas.requests import EmbeddingBody, EncodingFormat
 
-from .errors import EmbedderError
+from .errors import EmbedderError, NoAnswerError
 from .rows import BadRow, Row
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ class Isolation:
                 if rest := rows[:at_fault] + rows[at_fault + 1 :]:
                     asked.append(rest)
                 continue
+            except NoAnswerError as error:
+                raise self._unanswered(rows, error) from error
             tokens += answer.prompt_tokens
             for row, vector in zip(rows, answer.vectors, strict=True):
                 settled[row.number] = Embedded(row, vector)
@@ -105,8 +107,17 @@ class Isolation:
     def _fatal(self, error: RequestError) -> EmbedderError:
         if not error.kind.ours:
             return EmbedderError(f"the request was refused ({error.code}): {error.message}")
-        hint = "; --resume continues" if self._options.resumable else ""
-        return EmbedderError(f"the embedder failed ({error.code}): {error.message}{hint}")
+        return EmbedderError(f"the embedder failed ({error.code}): {error.message}{self._resume_hint}")
+
+    def _unanswered(self, rows: Sequence[Row], error: NoAnswerError) -> EmbedderError:
+        return NoAnswerError(
+            f"{error}, and row {rows[0].number} is the first without one: see the group's lag, the dead letters and "
+            f"the workers' log{self._resume_hint}; --give-up-after sets how long to wait"
+        )
+
+    @property
+    def _resume_hint(self) -> str:
+        return "; --resume continues" if self._options.resumable else ""
 
 
 def request_body(options: EmbedOptions, texts: list[str]) -> EmbeddingBody:

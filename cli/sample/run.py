@@ -12,6 +12,7 @@ import numpy as np
 from schemas.errors import RequestError
 from schemas.requests import EmbeddingBody, EncodingFormat, InputType, Truncate
 
+from ..embed.errors import NoAnswerError
 from ..embed.feed import Feed
 from .corpus import Docstring, docstrings, standard_library
 from .report import Neighbour, SampleReport
@@ -39,9 +40,12 @@ async def run_sample(
     *,
     model: str,
     root: Path | None = None,
+    repeated: Callable[[], int] = lambda: 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> SampleReport:
     """Embed the corpus, then the question, and find the docstrings nearest to it.
+
+    Where the embedder gives up waiting, no more is sent, and what it waited for is lost.
 
     Args:
         embed: The embedder.
@@ -49,9 +53,11 @@ async def run_sample(
         question: What to look for.
         model: Served name of the model.
         root: Sources to read; None: the standard library of this Python.
+        repeated: How many answers have come so far to requests that were answered already.
         clock: Seconds; only differences count.
     """
     started_at = clock()
+    repeated_before = repeated()
     books = _Books()
     progress.start("embedding the standard library's docstrings", None)
     try:
@@ -65,7 +71,8 @@ async def run_sample(
         received=len(books.vectors),
         errors=len(books.errors),
         lost=len(books.texts) - len(books.vectors) - len(books.errors),
-        duplicated=books.surplus,
+        # Counted after the question: its answer comes behind whatever was sent before it.
+        duplicated=books.surplus + repeated() - repeated_before,
         error_codes=Counter(books.errors.values()),
         tokens=books.tokens,
         seconds=seconds,
@@ -83,6 +90,7 @@ class _Books:
         self.errors: dict[str, str] = {}
         self.surplus = 0
         self.tokens = 0
+        self.given_up = False
 
 
 class _Asking:
@@ -100,6 +108,9 @@ class _Asking:
         except RequestError as error:
             books.errors[sent.name] = error.code.value
             return 0
+        except NoAnswerError:
+            books.given_up = True
+            return 0
         books.tokens += answer.prompt_tokens
         if len(answer.vectors):
             books.vectors[sent.name] = answer.vectors[0]
@@ -109,7 +120,7 @@ class _Asking:
     async def question(self, text: str) -> NDArray[np.float32] | None:
         try:
             answer = await self._embed(self._body(text, InputType.QUERY), "question")
-        except RequestError:
+        except (RequestError, NoAnswerError):
             return None  # shown as a report without neighbours; the books say what is wrong
         return answer.vectors[0] if len(answer.vectors) else None
 
@@ -143,6 +154,8 @@ async def _embed_all(asking: _Asking, root: Path, books: _Books, progress: Progr
         async with asyncio.TaskGroup() as tasks:
             async for docstring in feed:
                 await room.acquire()
+                if books.given_up:
+                    break
                 tasks.create_task(ask(docstring))
     finally:
         feed.close()

@@ -14,20 +14,14 @@ from rich.console import Console
 from api.serving import bind
 from api.settings import ApiSettings
 
-from ..embed.progress import open_progress
 from ..log import configure_log
-from ..sample.report import show_report
-from ..sample.run import run_sample
 from .banner import how_to_use, what_runs
+from .sampling import sample_over
 from .stack import Stack, running_stack
 from .workers import WorkerCommand, worker_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from schemas.beats import Beat
-    from schemas.codec import Vectors
-    from schemas.requests import EmbeddingBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +103,10 @@ async def _serve(
     for line in what_runs(stack, ready, url, time.monotonic() - started_at):
         console.print(line, soft_wrap=True)
     if options.sample:
-        await _sample(stack, ready[0], console)
+        await sample_over(stack, ready[0], console)
     for line in how_to_use(stack, ready[0], url):
         console.print(line, soft_wrap=True, markup=False)
     await asyncio.Event().wait()
-
-
-async def _sample(stack: Stack, worker: Beat, console: Console) -> None:
-    async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
-        return await stack.client.embed(body, request_id=request_id, worker=worker)
-
-    report = await run_sample(embed, open_progress(console), model=worker.model)
-    show_report(report, console)
-    if not report.is_complete:
-        console.print("the sample is not complete: see the counts above", style="red")
-    if stack.restarts:
-        console.print(f"restarts on the way: {stack.restarts}")
 
 
 async def _until_listening(host: str, port: int) -> None:

@@ -56,6 +56,11 @@ class Stack:
     failure: BaseException | None = None
     """Why replies can no longer be read."""
 
+    @property
+    def is_served(self) -> bool:
+        """Whether some worker is ready."""
+        return any(beat.state is WorkerState.READY for beat in self.client.workers())
+
     async def supervised(self, work: asyncio.Future[_Result]) -> _Result:
         """Wait for work that needs the children, restarting those that die meanwhile.
 
@@ -80,7 +85,7 @@ class Stack:
         while self.failure is None:
             now = time.monotonic()
             self.restarts += sum(child.revive(now) for child in self.children)
-            if any(beat.state is WorkerState.READY for beat in self.client.workers()):
+            if self.is_served:
                 ready_at, was_ready = now, True
             elif was_ready and now - ready_at > _SILENT_SECONDS:
                 self.say(

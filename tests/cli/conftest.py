@@ -1,4 +1,4 @@
-"""The command inside the test's own process, for what ends before anything is started."""
+"""The command inside the test's own process, and a broker where a test answers requests itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from cli.main import run
+from schemas.topics import TopicNames
+from tests.transport.testbed import Testbed
+from transport.embedded import EmbeddedBroker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RunHere: TypeAlias = "Callable[..., tuple[int, str, str]]"
 """Takes arguments, and environment by name; gives exit status, output and errors."""
@@ -33,3 +36,13 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return int(ended.value.code or 0), said.out, said.err
 
     return run_here
+
+
+@pytest.fixture
+def testbed() -> Iterator[Testbed]:
+    """An embedded broker with the topics, and nobody there."""
+    with EmbeddedBroker() as broker:
+        broker.create_topics(TopicNames())
+        testbed = Testbed.on_embedded(broker)
+        yield testbed
+        testbed.close()

@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from schemas.beats import Beat, WorkerState
+from schemas.codec import decode_request
+from schemas.topics import Lane, TopicNames
+from tests.client.stand_in_worker import DIM, StandInWorker
 from tests.stack.command import Command, run_command
+from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.stack.stack import Stack
+    from tests.transport.testbed import Testbed
+    from transport.messages import Message
 
     from .conftest import RunHere
 
@@ -141,12 +148,43 @@ def test_interrupted_while_it_waits_for_a_worker_it_ends_and_leaves_no_output(
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
+@pytest.mark.slow
+def test_a_reply_that_never_comes_stops_the_run_with_its_row_and_resume_does_the_rest(
+    testbed: Testbed, tmp_path: Path
+) -> None:
+    source = _write_rows(tmp_path / "in.jsonl", 100)
+    output = tmp_path / "out.jsonl"
+    arguments = ("embed", str(source), "-o", str(output), "--bootstrap", testbed.cluster.settings.bootstrap)
+    beat = Beat(worker_id="w1", model=MODEL, state=WorkerState.READY, dim=DIM)
+
+    def all_but_one(worker: StandInWorker, message: Message) -> None:
+        if decode_request(message.value or b"", message.key).id != "rows-33-64.1":
+            worker.answer(message)
+
+    with StandInWorker(testbed, TopicNames(), all_but_one, lane=Lane.BULK, beat=beat):
+        status, embed = run_command(*arguments, "--give-up-after", "2")
+
+    assert status == 1, embed.quote()
+    line = embed.own_lines[-1]
+    assert line.startswith("kafka-embeddings: no answer for 2 s, and row 33 is the first without one: ")
+    assert "--resume continues" in line
+    assert [row["n"] for row in _read_rows(output)] == list(range(32))
+
+    with StandInWorker(testbed, TopicNames(), lane=Lane.BULK, beat=beat):
+        status, resumed = run_command(*arguments, "--resume")
+
+    assert status == 0, resumed.quote()
+    assert [row["n"] for row in _read_rows(output)] == list(range(100))
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
+
+
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
         ([], "missing.jsonl does not exist"),
         (["--format", "pdf"], "--format takes one of text, jsonl, csv, parquet, not 'pdf'"),
         (["--input-type", "document"], "--input-type takes one of query, passage, not 'document'"),
+        (["--give-up-after", "0"], "--give-up-after takes seconds above 0, not 0"),
         (["--truncate", "end"], "--truncate takes one of NONE, START, END, not 'end'"),
     ],
     ids=lambda value: " ".join(value) or "missing" if isinstance(value, list) else "",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from schemas import headers as names
-from schemas.codec import decode_request, encode_error, encode_response
+from schemas.codec import decode_request, encode_beat, encode_error, encode_response
+from schemas.topics import Lane
 from transport.reader import PartitionReader
 
 from ..transport.testbed import BOUND_SECONDS, POLL_SECONDS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from schemas.beats import Beat
     from schemas.errors import RequestError
     from schemas.topics import TopicNames
     from transport.messages import Message
@@ -40,7 +42,7 @@ def vectors_of(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 class StandInWorker:
-    """Reads the interactive requests sent while it is open, on a thread of its own; a context manager.
+    """Reads the requests of a lane sent while it is open, on a thread of its own; a context manager.
 
     In no group: nothing is committed, and one test's requests are not the next one's.
 
@@ -48,15 +50,25 @@ class StandInWorker:
         testbed: Where to read and answer.
         topics: Names of the topics.
         answering: Told of each request, on the worker's thread; None: answered at once with its vectors.
+        lane: Whose requests.
+        beat: Published all the time; None: it is known to nobody.
     """
 
     def __init__(
-        self, testbed: Testbed, topics: TopicNames, answering: Callable[[StandInWorker, Message], None] | None = None
+        self,
+        testbed: Testbed,
+        topics: TopicNames,
+        answering: Callable[[StandInWorker, Message], None] | None = None,
+        *,
+        lane: Lane = Lane.INTERACTIVE,
+        beat: Beat | None = None,
     ) -> None:
         self._answering = answering or StandInWorker.answer
         self._producer = testbed.shared_producer
-        partitions = testbed.cluster.topics()[topics.requests_interactive]
-        self._reader = PartitionReader(testbed.cluster, topics.requests_interactive, range(partitions))
+        self._topics = topics
+        self._beat = beat
+        requests = topics.requests_of(lane)
+        self._reader = PartitionReader(testbed.cluster, requests, range(testbed.cluster.topics()[requests]))
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="stand-in-worker", daemon=True)
         self.received: list[Message] = []
@@ -108,7 +120,17 @@ class StandInWorker:
 
     def _read(self) -> None:
         while not self._stop.is_set():
+            self._say_beat()
             for message in self._reader.poll(100, POLL_SECONDS):
                 self.received.append(message)
                 self._answering(self, message)
         self._reader.close()
+
+    def _say_beat(self) -> None:
+        if self._beat is not None:
+            self._producer.produce(
+                self._topics.workers,
+                key=self._beat.worker_id.encode(),
+                value=encode_beat(self._beat),
+                on_delivery=lambda failure: None,
+            )

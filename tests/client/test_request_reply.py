@@ -202,6 +202,7 @@ def test_replies_nobody_awaits_are_counted_and_dropped(bench: _Bench) -> None:
         async with bench.client() as client:
             answer = await _ask(client, "text")
             await _until(lambda: client.strangers == 3)
+            assert client.repeated == 1
 
             assert np.array_equal(answer.vectors, vectors_of(["text"]))
             assert np.array_equal((await _ask(client, "next")).vectors, vectors_of(["next"]))
@@ -251,6 +252,7 @@ def test_a_request_not_answered_by_its_deadline_fails_as_timeout_and_its_late_re
             await _until(lambda: bool(held))
             worker.answer(held[0])
             await _until(lambda: client.strangers == 1)
+            assert client.repeated == 1
 
     with bench.worker(hold) as worker:
         _run(test(worker))

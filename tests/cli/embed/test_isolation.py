@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.embed.errors import EmbedderError
+from cli.embed.errors import EmbedderError, NoAnswerError
 from cli.embed.formats import STANDARD
 from cli.embed.grouping import Group
 from cli.embed.isolation import Embedded, GroupResult, Isolation
@@ -91,6 +91,17 @@ def test_a_fault_that_no_row_has_stops_the_run(error: RequestError, says: str) -
         asyncio.run(Isolation(failing, OPTIONS).embed_group(group("a", "b")))
     assert caught.value.__cause__ is error
     assert "--resume" not in str(caught.value)  # standard input cannot be resumed
+
+
+def test_rows_without_an_answer_stop_the_run_and_the_first_of_them_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.touch()
+
+    async def silent(body: object, request_id: str) -> Vectors:
+        raise NoAnswerError("no answer for 600 s")
+
+    with pytest.raises(EmbedderError, match=r"^no answer for 600 s, and row 5 is the first .*; --resume continues"):
+        asyncio.run(Isolation(silent, options(source, tmp_path / "out.jsonl")).embed_group(group("a", "b")))
 
 
 def test_an_index_out_of_range_is_no_index() -> None:

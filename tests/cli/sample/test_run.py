@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cli.embed.errors import NoAnswerError
 from cli.sample.report import SampleReport, show_report
 from cli.sample.run import MAX_TASKS, run_sample
 from schemas.codec import Vectors
@@ -64,6 +65,48 @@ def test_the_books_count_errors_losses_and_duplicates(sources: Path) -> None:
     assert report.error_codes == {"timeout": 1}
     assert not report.is_complete
     assert progress.failed == 1
+
+
+def test_what_the_embedder_gives_up_waiting_for_is_lost_and_no_more_is_sent(sources: Path) -> None:
+    functions = "".join(f'def g{n}(): "more {n}"\n' for n in range(2 * MAX_TASKS))
+    (sources / "more.py").write_text(functions)
+    gave_up = asyncio.Event()
+    asked = 0
+
+    async def embed(body: EmbeddingBody, request_id: str) -> Vectors:
+        nonlocal asked
+        if request_id == "question":
+            return Vectors(np.stack([vector_of("question")]), 1)
+        asked += 1
+        if asked <= 10:
+            return Vectors(np.stack([vector_of(body.inputs[0])]), 1)
+        if asked == MAX_TASKS + 10:
+            gave_up.set()
+        await gave_up.wait()
+        raise NoAnswerError("no answer for 120 s")
+
+    report, progress = sample(embed, sources)
+    assert (report.sent, report.received, report.errors, report.lost) == (MAX_TASKS + 10, 10, 0, MAX_TASKS)
+    assert not report.is_complete
+    assert len(report.nearest) == 3
+    assert progress.finished
+
+
+def test_answers_to_what_was_answered_already_are_duplicates_and_the_run_is_complete(sources: Path) -> None:
+    repeated = 7
+    embed = FakeEmbed()
+
+    async def doubling(body: EmbeddingBody, request_id: str) -> Vectors:
+        nonlocal repeated
+        repeated += body.inputs[0] in ("text 1", "text 2", "a question")
+        return await embed(body, request_id)
+
+    running = run_sample(
+        doubling, SilentProgress(), "a question", model=MODEL, root=sources, repeated=lambda: repeated
+    )
+    report = asyncio.run(running)
+    assert (report.received, report.lost, report.duplicated) == (601, 0, 3)
+    assert report.is_complete
 
 
 def test_a_run_that_gets_nothing_back_still_reports(sources: Path) -> None:
