@@ -18,7 +18,7 @@ from ..stack.command import Command
 from .place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def _kafka_place(bootstrap: str) -> Place:
@@ -48,7 +48,8 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 class WorkerProcess:
     """`kafka-embeddings worker`, which may be killed and started again."""
 
-    def __init__(self, place: Place, *flags: str) -> None:
+    def __init__(self, place: Place, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
         self._arguments = ("worker", *place.flags, *flags)
         self._commands: list[Command] = []
         self.start()
@@ -60,7 +61,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        self._commands.append(Command(*self._arguments))
+        self._commands.append(Command(*self._arguments, environment=self._environment))
         self.command.wait_for('"ready"', within_seconds=120)
 
     def terminate(self) -> int:
@@ -79,8 +80,8 @@ def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers; whatever still runs at the end is killed."""
     started: list[WorkerProcess] = []
 
-    def start(place: Place, *flags: str) -> WorkerProcess:
-        started.append(WorkerProcess(place, *flags))
+    def start(place: Place, *flags: str, environment: Mapping[str, str] | None = None) -> WorkerProcess:
+        started.append(WorkerProcess(place, *flags, environment=environment))
         return started[-1]
 
     yield start

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
@@ -47,6 +48,10 @@ class Place:
             {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "log_level": 0}
         )
 
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
     @property
     def flags(self) -> list[str]:
         """What leads a `kafka-embeddings` command here."""
@@ -79,9 +84,8 @@ class Place:
     def committed(self, lane: Lane) -> dict[int, int]:
         """The lane's progress: partition -> next offset."""
         group = self.topics.group(lane)
-        admin = AdminClient({"bootstrap.servers": self.bootstrap})
         wanted = [ConsumerGroupTopicPartitions(group)]
-        stored = admin.list_consumer_group_offsets(wanted)[group].result(timeout=10).topic_partitions
+        stored = self._admin.list_consumer_group_offsets(wanted)[group].result(timeout=10).topic_partitions
         return {item.partition: item.offset for item in stored if item.offset >= 0}
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from schemas import headers as names
 from schemas.topics import Lane
+from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,50 +18,103 @@ if TYPE_CHECKING:
     from .conftest import WorkerProcess
     from .place import Place, Reader
 
-REQUESTS = 5000
+BURST = 4000
+KILLS = 2
+_COMMITS_ALL_THE_TIME = {"KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "0.05"}
 
 
-def _committed_ahead(place: Place, reader: Reader) -> list[tuple[int, int]]:
-    """Messages below the committed offsets that have no answer, at this moment: partition and offset."""
-    committed = place.committed(Lane.BULK)
-    answered = {
-        (int(message.headers[names.SOURCE_PARTITION]), int(message.headers[names.SOURCE_OFFSET]))
-        for message in reader.up_to_now()
-    }
-    return [
-        (partition, offset)
-        for partition, end in committed.items()
-        for offset in range(end)
-        if (partition, offset) not in answered
-    ]
+class _Books:
+    """What was asked and what was answered; each look holds the commits to it.
+
+    Args:
+        place: Where.
+        reader: Of the responses.
+    """
+
+    def __init__(self, place: Place, reader: Reader) -> None:
+        self._place = place
+        self._reader = reader
+        self._sent = 0
+        self.looks_in_the_middle = 0
+        """Looks at which something was committed and something had no answer."""
+
+    @property
+    def sent(self) -> set[bytes]:
+        return {f"r{number}".encode() for number in range(self._sent)}
+
+    def send(self, count: int) -> set[bytes]:
+        """Publish so many requests; their keys."""
+        before = self.sent
+        for number in range(self._sent, self._sent + count):
+            text = "word " * (number % 100 + 1)
+            self._place.send({"id": f"r{number}", "model": "all-MiniLM-L6-v2", "input": text})
+        self._place.flush()
+        self._sent += count
+        return self.sent - before
+
+    def unanswered(self) -> set[bytes]:
+        """Requests that have no answer at this moment; fails where a commit is past one of them."""
+        # The commits first: an answer that comes between the two is no excuse.
+        committed = self._place.committed(Lane.BULK)
+        answers = self._reader.up_to_now()
+        answered = {
+            (int(message.headers[names.SOURCE_PARTITION]), int(message.headers[names.SOURCE_OFFSET]))
+            for message in answers
+        }
+        done = {(partition, offset) for partition, end in committed.items() for offset in range(end)}
+        assert sorted(done - answered)[:5] == [], "committed without an answer"
+        waiting = self.sent - {message.key for message in answers if message.key is not None}
+        self.looks_in_the_middle += bool(done and waiting)
+        return waiting
+
+    def wait_for_a_commit(self) -> None:
+        """Wait until more is committed than now."""
+        before = self._place.committed(Lane.BULK)
+        wait_until(lambda: self._place.committed(Lane.BULK) != before, "a commit")
+
+    def until(self, condition: Callable[[set[bytes]], bool], what: str) -> None:
+        """Look again and again until the unanswered requests are as they should be."""
+        self._reader.until(lambda _: condition(self.unanswered()), what)
+
+
+def _stop_in_the_middle(worker: WorkerProcess, books: _Books) -> None:
+    """Leave the worker stopped by SIGSTOP, right after it committed a part of a burst."""
+    _stop(worker)
+    for _ in range(20):
+        burst = books.send(BURST)
+        worker.command.signal(signal.SIGCONT)
+        books.wait_for_a_commit()
+        _stop(worker)
+        if books.unanswered() & burst:
+            return
+    raise AssertionError("the worker was never met with a request unanswered")
+
+
+def _stop(worker: WorkerProcess) -> None:
+    worker.command.signal(signal.SIGSTOP)
+    os.waitpid(worker.command.pid, os.WUNTRACED)
 
 
 @pytest.mark.slow
-def test_every_request_is_answered_although_the_worker_is_killed_twice_on_the_way(
+def test_every_request_is_answered_although_the_worker_is_killed_twice_in_the_middle(
     kafka_place: Place, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     place = kafka_place
-    worker = start_worker(place, "--encoder", "null")
+    worker = start_worker(place, "--encoder", "null", "--budget-tokens", "256", environment=_COMMITS_ALL_THE_TIME)
     reader = place.reader(place.topics.responses)
-    for number in range(REQUESTS):
-        place.send({"id": f"r{number}", "model": "all-MiniLM-L6-v2", "input": "word " * (number % 100 + 1)})
-        if number in (REQUESTS // 3, 2 * REQUESTS // 3):
-            place.flush()
-            reader.until_count(number // 2)
-            worker.command.kill()
-            assert _committed_ahead(place, reader) == []
-            worker.start()
-    place.flush()
-
-    def all_answered(_: object) -> bool:
-        return len({message.key for message in reader.messages}) == REQUESTS
-
-    reader.until(all_answered, "all answers")
-    assert {message.key for message in reader.messages} == {f"r{number}".encode() for number in range(REQUESTS)}
-    assert _committed_ahead(place, reader) == []
+    books = _Books(place, reader)
+    books.send(BURST)
+    books.until(lambda waiting: not waiting and bool(place.committed(Lane.BULK)), "the first commit")
+    for _ in range(KILLS):
+        _stop_in_the_middle(worker, books)
+        worker.command.kill()
+        assert books.unanswered()
+        worker.start()
+    books.until(lambda waiting: not waiting, "all answers")
+    assert books.looks_in_the_middle >= 2 * KILLS
 
     # A clean stop commits the rest: the next worker has nothing to do again.
     assert worker.terminate() == 0
-    assert sum(place.committed(Lane.BULK).values()) == REQUESTS
+    assert sum(place.committed(Lane.BULK).values()) == len(books.sent)
     assert '"level": "error"' not in worker.log
     reader.close()
