@@ -66,7 +66,7 @@ def test_the_default_call_gives_the_models_own_vectors(client: OpenAI, expected:
     vectors = _vectors(client.embeddings.create(model=MODEL, input=TEXTS))
 
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
-    assert _cosines(vectors, expected).min() >= 0.9999
+    assert _cosines(vectors, expected).min() >= 0.999
 
 
 def test_floats_are_the_same_vectors_as_the_default_base64(client: OpenAI) -> None:

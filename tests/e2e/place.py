@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+MAX_MESSAGE_BYTES = 32 * 1024 * 1024
+"""Of the producer and the reader: more than any topic takes, so that the broker's limits are met."""
+
+
 class Read(NamedTuple):
     """A message as a plain consumer sees it."""
 
@@ -45,7 +49,12 @@ class Place:
 
     def __post_init__(self) -> None:
         self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "log_level": 0}
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "log_level": 0,
+            }
         )
 
     @cached_property
@@ -98,6 +107,7 @@ class Reader:
                 "bootstrap.servers": bootstrap,
                 "group.id": f"reader-{uuid.uuid4().hex}",
                 "fetch.wait.max.ms": 10,
+                "fetch.message.max.bytes": MAX_MESSAGE_BYTES,
                 "log_level": 0,
             }
         )

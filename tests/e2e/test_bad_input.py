@@ -6,11 +6,15 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from confluent_kafka import KafkaError, Producer
 
 from schemas import headers as names
 from schemas.headers import encode_partition
-from schemas.topics import Lane
+from schemas.topics import REQUESTS, Lane
+
+from .place import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,3 +168,68 @@ def test_on_the_interactive_lane_a_callers_mistake_is_answered_and_not_kept(
     }
     letters = place.reader(place.topics.dead_letters).until_count(1)
     assert [message.value for message in letters] == [b"not json"]
+
+
+# --- large messages, on a broker with limits ----------------------------------------------------------------
+
+_ROOM_BYTES = 1024
+"""Of a message's limit, for what is in it beside the text."""
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_a_text_near_the_topics_limit_is_cut_or_refused_as_it_asks_and_its_neighbours_are_answered(
+    kafka_place: Place, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    place = kafka_place
+    text = "word " * ((REQUESTS.max_message_bytes - _ROOM_BYTES) // 5)
+    worker = start_worker(place, "--dtype", "float32")
+    beginning = "word " * 1000
+    place.send({"id": "beginning", "model": MODEL, "input": beginning, "truncate": "END"}, partition=0)
+    for truncate in ("END", "NONE"):
+        for request_id, sent in (("before", "fine"), ("large", text), ("after", "fine")):
+            body = {"id": f"{request_id}-{truncate}", "model": MODEL, "input": sent, "truncate": truncate}
+            place.send(body, partition=0)
+    place.flush()
+
+    answers = {
+        message.body["id"]: message for message in place.reader(place.topics.responses).until_count(7, seconds=120)
+    }
+    statuses = {request_id: message.headers[names.STATUS].decode() for request_id, message in answers.items()}
+    neighbours = {f"{which}-{truncate}" for which in ("before", "after") for truncate in ("END", "NONE")}
+    assert statuses == {
+        **dict.fromkeys({*neighbours, "beginning", "large-END"}, "ok"),
+        "large-NONE": "context_length_exceeded",
+    }
+    assert _vector(answers["large-END"]) == pytest.approx(_vector(answers["beginning"]), abs=1e-5)
+    assert len({tuple(np.round(_vector(answers[one]), 4)) for one in neighbours}) == 1
+    assert "maximum" in answers["large-NONE"].body["error"]["message"]
+    (letter,) = place.reader(place.topics.dead_letters).until_count(1)
+    assert letter.body == {"id": "large-NONE", "model": MODEL, "input": text, "truncate": "NONE"}
+    assert letter.headers[names.DLQ_CODE] == b"context_length_exceeded"
+    assert worker.terminate() == 0
+    assert sum(place.committed(Lane.BULK).values()) == 7
+
+
+@pytest.mark.slow
+def test_a_message_of_ten_megabytes_is_refused_by_the_broker_and_the_next_one_is_answered(
+    kafka_place: Place, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    place = kafka_place
+    start_worker(place, "--encoder", "null")
+    told: list[KafkaError | None] = []
+    producer = Producer({"bootstrap.servers": place.bootstrap, "message.max.bytes": MAX_MESSAGE_BYTES})
+    for value in (_body(id="large", input="x" * 10_000_000), _body(id="next")):
+        producer.produce(place.topics.requests, value=value, on_delivery=lambda error, _: told.append(error))
+    assert producer.flush(30) == 0
+
+    (refused,) = (error for error in told if error is not None)
+    assert refused.code() == KafkaError.MSG_SIZE_TOO_LARGE
+    assert "Message size too large" in refused.str()
+    (answer,) = place.reader(place.topics.responses).until_count(1)
+    assert (answer.key, answer.headers[names.STATUS]) == (b"next", b"ok")
+
+
+def _vector(message: Read) -> list[float]:
+    vector: list[float] = message.body["data"][0]["embedding"]
+    return vector
