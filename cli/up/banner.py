@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from schemas.topics import TopicNames
+from worker.settings import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,6 +17,15 @@ if TYPE_CHECKING:
     from schemas.beats import Beat
 
     from .stack import Stack
+
+
+_NAME: Final = "kafka-embeddings"
+
+
+def own_command() -> str:
+    """What to type for this command, in any folder: its name where the shell finds it, else its path."""
+    script = Path(sys.executable).with_name(_NAME)
+    return _NAME if shutil.which(_NAME) or not script.exists() else shlex.quote(str(script))
 
 
 def what_runs(stack: Stack, workers: Sequence[Beat], url: str, seconds: float) -> Iterator[str]:
@@ -35,11 +49,21 @@ def how_to_use(stack: Stack, worker: Beat, url: str) -> Iterator[str]:
     yield "over HTTP:"
     yield f"  curl {url}/v1/embeddings -H 'content-type: application/json' -d '{body}'"
     yield "a file:"
-    yield f"  kafka-embeddings embed FILE.jsonl -o OUT.jsonl --bootstrap {stack.kafka.bootstrap}"
     topics = TopicNames(stack.topics.prefix, worker.slug)
+    flags = [
+        *("--bootstrap", stack.kafka.bootstrap),
+        *_unless("--prefix", topics.prefix, TopicNames().prefix),
+        *_unless("--name", worker.model, DEFAULT_MODEL),
+        *_unless("--input-type", "passage" if worker.asymmetric else "", ""),
+    ]
+    yield f"  {own_command()} embed FILE.jsonl -o OUT.jsonl {shlex.join(flags)}"
     requests, responses = topics.requests, topics.responses
     clients = "a librdkafka-based client" if stack.embedded else "any Kafka client"
     yield f"over Kafka, with {clients}: publish to {requests}, read {responses}"
     yield f"  echo '{message}' | kcat -b {stack.kafka.bootstrap} -t {requests} -P"
     yield f"  kcat -b {stack.kafka.bootstrap} -t {responses} -C -o beginning -e -K ' '"
     yield "Ctrl-C stops everything"
+
+
+def _unless(flag: str, value: str, default: str) -> list[str]:
+    return [] if value == default else [flag, value]

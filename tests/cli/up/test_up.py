@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import re
-import shlex
+import shutil
 import signal
+import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.topics import TopicNames
-from tests.stack.command import Command, run_command
+from tests.stack.command import ROOT, Command, run_command
 from tests.stack.stack import MODEL, http_client
 from tests.stack.waiting import wait_until
 
@@ -70,17 +72,12 @@ def test_its_api_asks_for_a_key_where_a_file_of_keys_is_named(tmp_path: Path) ->
 
 def test_the_whole_life_of_up() -> None:
     with _up("--log-level", "info") as up:
-        # Ready: it says how to use it, and what it says works.
+        # Ready: it says what runs.
         url = _url(up)
         up.wait_for("Ctrl-C stops everything")
         assert re.search(r"ready after \d+ s", up.stderr)
         assert re.search(rf"worker +{MODEL} on none in float32, 384 dimensions", up.stderr)
-        curl = shlex.split(re.search(r"^ +(curl .*)$", up.stderr, re.MULTILINE).group(1))  # type: ignore[union-attr]
-        name, value = curl[curl.index("-H") + 1].split(": ")
-        with http_client() as http:
-            answered = http.post(curl[1], content=curl[curl.index("-d") + 1], headers={name: value})
-        assert answered.status_code == 200, answered.text
-        assert curl[1].startswith(url)
+        assert _ask(url).status_code == 200
 
         # A second start on the same port: one line, and the first goes on.
         port = str(httpx.URL(url).port)
@@ -106,6 +103,46 @@ def test_the_whole_life_of_up() -> None:
         assert up.own_lines[-1] == "stopping"
         with pytest.raises(httpx.ConnectError):
             _ask(url)
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.parametrize("flags", [[], ["--name", "mine", "--prefix", "other"]], ids=["defaults", "others"])
+def test_the_commands_it_prints_run_as_they_are_pasted_into_any_folder(tmp_path: Path, flags: list[str]) -> None:
+    (tmp_path / "FILE.jsonl").write_text('{"id": "a", "text": "hello"}\n')
+    with _up(*flags) as up:
+        up.wait_for("Ctrl-C stops everything")
+        pasted = re.findall(r"^  (curl .*|\S*kafka-embeddings .*|echo .*|kcat .*)$", up.stderr, re.MULTILINE)
+        curl, embed, publish, consume = (_paste(line, tmp_path) for line in pasted)
+
+        assert len(json.loads(curl)["data"][0]["embedding"]) == 384, curl
+        assert (embed, publish) == ("", "")
+        row = json.loads((tmp_path / "OUT.jsonl").read_text())
+        assert (row["id"], len(row["embedding"])) == ("a", 384)
+        key, response = consume.strip().split(" ", 1)
+        assert key == json.loads(response)["id"] == "doc-1"
+
+
+def _paste(line: str, folder: Path) -> str:
+    """Run a line in a shell; what it prints. Read again and again where the answer may still be on its way."""
+    done: subprocess.CompletedProcess[str]
+
+    def has_succeeded() -> bool:
+        nonlocal done
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return bool(done.stdout.strip()) or " -C " not in line
+
+    wait_until(has_succeeded, f"output of {line}")
+    return done.stdout
 
 
 def test_the_sample_is_complete_although_its_worker_is_killed_in_the_middle() -> None:
