@@ -23,13 +23,13 @@ FOREGROUND := if [ -t 0 ]; then set -m; fi;
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-install: $(INSTALLED)  ## make .venv with everything `make run` needs (PYTHON=python3.12 chooses the interpreter)
+install: $(INSTALLED_TESTS)  ## make .venv with everything the other verbs need (PYTHON=python3.12 chooses the interpreter)
 	@echo ".venv is ready"
 
 run: $(INSTALLED)  ## broker, worker and API, and the sample corpus through them (ARGS="--port 8001")
 	@$(FOREGROUND) $(BIN)/kafka-embeddings up --sample $(ARGS); exit $$?
 
-test: $(INSTALLED_TESTS)  ## every test; REQUIRE_KAFKA=1 forbids skipping Kafka's, KAFKA_BOOTSTRAP=host:port uses yours
+test: $(INSTALLED_TESTS)  ## every test; REQUIRE_KAFKA=1 forbids skipping, KAFKA_BOOTSTRAP=host:port uses your Kafka
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: $(INSTALLED_TESTS)  ## tests without Kafka and without the model, under a minute

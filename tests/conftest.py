@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .kafka_broker import KafkaBroker, why_no_kafka
+from .lacking import skip_for_want_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +58,7 @@ def _skip_or_fail_without_kafka() -> None:
     reason = why_no_kafka()
     if reason is None:
         return
-    if os.environ.get("REQUIRE_KAFKA") == "1":
-        pytest.fail(f"REQUIRE_KAFKA=1, but {_NO_KAFKA}{reason}", pytrace=False)
-    pytest.skip(_NO_KAFKA + reason)
+    skip_for_want_of(_NO_KAFKA + reason)
 
 
 # --- markers and order ------------------------------------------------------------------------------------

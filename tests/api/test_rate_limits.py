@@ -14,6 +14,7 @@ from api.admission import UNDECLARED_BYTES, Admission
 from api.keys import StoredKey, digest, new_key
 from api.rate_limits import Charge, RateLimits, duration, storage_at
 from schemas.errors import ErrorCode, RequestError
+from tests.lacking import skip_for_want_of
 from transport.errors import SettingsError
 
 from .hybrid import check_error
@@ -34,7 +35,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A running Redis."""
     reason = why_no_redis()
     if reason is not None:
-        pytest.skip(reason)
+        skip_for_want_of(reason)
     server = RedisServer(tmp_path)
     server.start()
     yield server

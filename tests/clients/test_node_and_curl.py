@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.lacking import needs
 from tests.stack.stack import MODEL
 
 from .environments import SOURCES
@@ -64,7 +64,7 @@ def test_openai_node_raises_status_400_the_code_and_the_reason_for_an_over_long_
 
 # --- curl ---------------------------------------------------------------------------------------------------
 
-needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+needs_curl = needs("curl")
 
 
 def _curl(stack: Stack, model: str, text: str) -> tuple[int, dict[str, Any]]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _MAKEFILE = ROOT / "Makefile"
 _VERBS = {"help", "install", "run", "test", "test-fast", "lint", "format", "kafka", "clean"}
+_TO_RUN = ".[api,worker,embed]"
+_TO_TEST = ".[api,redis,worker,embed,test,lint]"
 _ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
@@ -83,18 +85,20 @@ def test_an_environment_that_came_out_half_made_is_removed(project: Path) -> Non
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
-def test_install_runs_pip_once_and_again_when_what_it_reads_changes(project: Path, changed: str) -> None:
+def test_install_brings_what_runs_and_what_tests_once_and_again_when_what_it_reads_changes(
+    project: Path, changed: str
+) -> None:
     _write_command(project / ".venv" / "bin" / "python", 'echo "$@" >> pip-calls')
     calls = project / "pip-calls"
 
     _make(project, "install")
     _make(project, "install")
-    assert calls.read_text().count("pip install") == 1
+    assert [line.split()[-1] for line in calls.read_text().splitlines()] == [_TO_RUN, _TO_TEST]
 
     stamp = (project / ".venv" / ".installed").stat().st_mtime_ns
     _touch_after(project / changed, stamp)
     _make(project, "install")
-    assert calls.read_text().count("pip install") == 2
+    assert calls.read_text().count("pip install") == 4
 
 
 def _touch_after(path: Path, mtime_ns: int) -> None:

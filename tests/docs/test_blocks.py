@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.lacking import skip_for_want_of
 from tests.stack.command import Command, run_command
 from tests.stack.stack import Api, Stack
 
@@ -81,7 +82,7 @@ def test_the_commands_and_programs_of_a_page_run_and_print_what_it_shows(
         elif block.language == "text" and _check_elsewhere(block) is None and printed is not None:
             assert not_printed(block.text, printed) == [], f"{block.name} is not what was printed:\n{printed}"
     if left_out:
-        pytest.skip(f"kcat is not installed, so these were not run: {', '.join(left_out)}")
+        skip_for_want_of(f"kcat is not installed, so these were not run: {', '.join(left_out)}")
 
 
 def test_a_shown_line_that_is_not_printed_is_noticed() -> None:

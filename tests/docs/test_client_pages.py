@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.clients.environments import SOURCES
+from tests.lacking import skip_for_want_of
 from tests.stack.command import Command, run_command
 
 from .pages import CLIENT_PAGES, CLIENTS, DOCS, PAGES, Block, blocks, links
@@ -145,7 +146,7 @@ def test_a_program_prints_what_its_page_shows(
     page: Path, null_stack: Stack, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     if page.stem == "curl" and shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+        skip_for_want_of("curl is not installed")
 
     _assert_it_prints_what_it_shows(page, request, tmp_path, api_url=null_stack.api_url)
 

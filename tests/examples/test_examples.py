@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.lacking import needs
 from tests.transport.port import Port
 
 if TYPE_CHECKING:
     from .conftest import Service
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
-needs_kcat = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed: apt-get install kcat")
+needs_kcat = needs("kcat")
 
 
 def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

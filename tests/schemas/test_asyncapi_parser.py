@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.clients.environments import NodeClients
+from tests.lacking import skip_for_want_of
 
 from .test_asyncapi import CHANNELS, DOCUMENT, OPERATIONS, messages_of
 
@@ -28,7 +29,7 @@ def parser(request: pytest.FixtureRequest) -> _AsyncApi:
     """The parser; skips where there is no Node."""
     reason = _AsyncApi.why_missing()
     if reason is not None:
-        pytest.skip(reason)
+        skip_for_want_of(reason)
     parser = _AsyncApi(sources=request.path.parent)
     parser.install()
     return parser

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.topics import TopicNames
+from tests.lacking import needs
 from tests.stack.command import ROOT, Command, run_command
 from tests.stack.stack import MODEL, http_client
 from tests.stack.waiting import wait_until
@@ -105,8 +105,8 @@ def test_the_whole_life_of_up() -> None:
             _ask(url)
 
 
-@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@needs("kcat")
+@needs("curl")
 @pytest.mark.parametrize("flags", [[], ["--name", "mine", "--prefix", "other"]], ids=["defaults", "others"])
 def test_the_commands_it_prints_run_as_they_are_pasted_into_any_folder(tmp_path: Path, flags: list[str]) -> None:
     (tmp_path / "FILE.jsonl").write_text('{"id": "a", "text": "hello"}\n')
