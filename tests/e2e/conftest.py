@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -48,8 +48,15 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 class WorkerProcess:
     """`kafka-embeddings worker`, which may be killed and started again."""
 
-    def __init__(self, place: Place, *flags: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+        script: str | None = None,
+    ) -> None:
         self._environment = environment
+        self._script = script
         self._arguments = ("worker", *place.flags, *flags)
         self._commands: list[Command] = []
         self.start()
@@ -61,7 +68,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
-        self._commands.append(Command(*self._arguments, environment=self._environment))
+        self._commands.append(Command(*self._arguments, environment=self._environment, script=self._script))
         self.command.wait_for('"ready"', within_seconds=120)
 
     def terminate(self) -> int:
@@ -80,8 +87,8 @@ def start_worker() -> Iterator[Callable[..., WorkerProcess]]:
     """Starts workers; whatever still runs at the end is killed."""
     started: list[WorkerProcess] = []
 
-    def start(place: Place, *flags: str, environment: Mapping[str, str] | None = None) -> WorkerProcess:
-        started.append(WorkerProcess(place, *flags, environment=environment))
+    def start(place: Place, *flags: str, **others: Any) -> WorkerProcess:
+        started.append(WorkerProcess(place, *flags, **others))
         return started[-1]
 
     yield start

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -14,6 +15,47 @@ if TYPE_CHECKING:
 
     from .conftest import WorkerProcess
     from .place import Place
+
+
+_DIES: Final = """
+from importlib import import_module
+
+def dies(*_):
+    raise RuntimeError("injected")
+
+setattr(getattr(import_module({module!r}), {name!r}), {method!r}, dies)
+
+from cli.main import run
+
+run()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "module", "name", "method"),
+    [
+        ("intake-bulk", "worker.intake", "Intake", "_admit"),
+        ("tokenization", "worker.tokenization", "Tokenization", "_tokenize"),
+        ("encoder", "worker.scheduler", "Scheduler", "next_batch"),
+        ("publisher-bulk", "worker.publisher", "Publisher", "_publish"),
+    ],
+)
+def test_a_worker_one_of_whose_stages_dies_exits_with_status_1_names_it_and_commits_nothing(
+    stage: str, module: str, name: str, method: str, kafka_place: Place, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    script = _DIES.format(module=module, name=name, method=method)
+    worker = start_worker(kafka_place, "--encoder", "null", script=script)
+
+    kafka_place.send({"id": "a", "model": "all-MiniLM-L6-v2", "input": "x"})
+    kafka_place.flush()
+
+    assert worker.command.wait(60) == 1
+    events = [json.loads(line) for line in worker.log.splitlines() if line.startswith("{")]
+    (died,) = [event for event in events if event["event"].startswith("stage died")]
+    assert died["stage"] == stage
+    assert "injected" in worker.log
+    assert kafka_place.committed(Lane.BULK) == {}
 
 
 @pytest.mark.slow
