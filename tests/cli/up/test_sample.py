@@ -44,3 +44,18 @@ def test_the_sample_is_complete_finds_what_was_asked_for_and_says_what_the_readm
         up.signal(signal.SIGINT)
         assert up.wait() == 0, up.quote()
         assert time.monotonic() - began_at < 5, up.quote()
+
+
+@pytest.mark.parametrize(
+    "moment", ['"connected"', r"docstrings: +[1-9][\d,]*/"], ids=["while the model loads", "in mid-sample"]
+)
+def test_ctrl_c_stops_everything_in_time_at_any_moment(moment: str, tmp_path: Path) -> None:
+    with up_with_sample(copy_part(tmp_path), "--device", "cpu", "--log-level", "info") as up:
+        up.wait_for(moment, within_seconds=120)
+        assert "0 lost" not in up.stderr
+
+        began_at = time.monotonic()
+        up.signal(signal.SIGINT)
+        assert up.wait() == 0, up.quote()
+        assert time.monotonic() - began_at < 5, up.quote()
+        assert "Traceback" not in up.stderr, up.quote()
