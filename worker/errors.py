@@ -3,6 +3,7 @@
 WorkerError
 ├── ModelError          the model cannot be loaded as asked; exit 2
 ├── MixedRevisionError  other workers of this model serve another revision; exit 2
+├── DeviceMemoryError   the device has no room for a batch; it is halved
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
 ├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
 └── DrainError          stopping took too long; exit 1, what is not committed is answered again
@@ -21,6 +22,10 @@ class ModelError(WorkerError):
 
 class MixedRevisionError(WorkerError):
     """Live workers of the same model show another revision."""
+
+
+class DeviceMemoryError(WorkerError):
+    """The device has no room for a batch."""
 
 
 class EncoderBrokenError(WorkerError):

@@ -173,6 +173,7 @@ class Worker:
                 settings.batch.max_inputs,
                 bulk_share=settings.batch.bulk_share,
                 interactive_bulk_seconds=settings.batch.interactive_bulk_seconds,
+                is_padded=model.encoder.limits.is_padded,
             ),
             is_current=is_current,
             on_finished=publish,
@@ -208,7 +209,8 @@ class Worker:
             intakes.append(self._start_intake(cluster, lane, intake, drain))
         for lane, publisher in publishers.items():
             start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
-        start_stage("encoder", encoder.run, self._failure)
+        for _ in range(model.encoder.limits.slots):
+            start_stage("encoder", encoder.run, self._failure)
         start_stage("tokenization", tokenization.run, self._failure)
         start_stage("tokenization-interactive", lambda: tokenization.run([Lane.INTERACTIVE]), self._failure)
         beats.loaded(card)

@@ -1,7 +1,7 @@
 """A request in flight: what is known of one message between intake and the acknowledgement of its answer.
 
-Made at intake, carried through every stage, closed by the publisher. Stages hand it on, never share it: only the
-encoder's thread fills in vectors, only one stage at a time holds it.
+Made at intake, carried through every stage, closed by the publisher. Stages hand it on, never share it: only one
+stage at a time holds it, and the slots of the encoder write to it one at a time.
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ class ModelSettings(BaseModel):
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the first accelerator, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the weights; `auto`: bfloat16 where the device computes in it, float32 elsewhere."""
+    packing: Literal["auto", "off"] = "auto"
+    """`auto`: batches without padding where the architecture supports it, checked at start; `off`: padded ones."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads of the encoder; none given: a thread a core that this process may use."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Token limit of an input; none given: the model's own."""
     query_prefix: str | None = None
@@ -65,7 +69,7 @@ class BatchSettings(BaseModel):
     model_config = _GROUP
 
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Padded tokens of one batch; none given: by device (CPU 2048, GPU 32768)."""
+    """Tokens of one batch, padding counted where there is any; none given: by device (CPU 2048, GPU 32768)."""
     max_inputs: Annotated[int, Field(ge=1)] = 512
     """Inputs of one batch at the most."""
     bulk_share: Annotated[float, Field(ge=0, lt=1)] = 0.2

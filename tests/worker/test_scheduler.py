@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from schemas.topics import Lane
-from worker.scheduler import INTERACTIVE_MEMORY_SECONDS, Batch, Scheduler, WaitingInput
+from worker import scheduler as scheduler_module
+from worker.scheduler import INTERACTIVE_MEMORY_SECONDS, MOST_PASSED_OVER, Batch, Scheduler, WaitingInput
 
 from .fakes import an_item, waiting_inputs
 
@@ -112,11 +113,10 @@ class AnyTraffic(RuleBasedStateMachine):
         if batch.lane is Lane.BULK and about and self.rate:
             budget = min(BUDGET, max(1, int(self.rate * BULK_SECONDS)))
         longest = max(waiting.tokens for waiting in batch.inputs)
-        assert batch.padded_tokens == longest * len(batch.inputs)
-        assert batch.padded_tokens <= budget or len(batch.inputs) == 1, "only a single input may exceed the budget"
+        assert batch.cost_tokens == longest * len(batch.inputs)
+        assert batch.cost_tokens <= budget or len(batch.inputs) == 1, "only a single input may exceed the budget"
         assert len(batch.inputs) <= self.max_inputs
         assert [waiting.tokens for waiting in batch.inputs] == sorted(waiting.tokens for waiting in batch.inputs)
-        assert batch.launch_ahead is not about
 
         for waiting in batch.inputs:
             assert waiting in self.waiting[batch.lane], "of this lane, waiting, and not given out before"
@@ -135,7 +135,7 @@ class AnyTraffic(RuleBasedStateMachine):
             return
         self._others_waited_for.append(batch)
         tokens = {
-            lane: [batch.padded_tokens for batch in self._others_waited_for if batch.lane is lane] for lane in Lane
+            lane: [batch.cost_tokens for batch in self._others_waited_for if batch.lane is lane] for lane in Lane
         }
         interactive, bulk = tokens[Lane.INTERACTIVE], tokens[Lane.BULK]
         earned = sum(interactive) * self.share / (1 - self.share)
@@ -285,8 +285,8 @@ def lanes_while_both_wait(share: float, batches: int = 400) -> list[Batch]:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.5, 0.9])
 def test_while_both_wait_bulk_keeps_its_share_of_the_padded_tokens_within_one_batch(share: float) -> None:
     batches = lanes_while_both_wait(share)
-    total = sum(batch.padded_tokens for batch in batches)
-    bulk = sum(batch.padded_tokens for batch in batches if batch.lane is Lane.BULK)
+    total = sum(batch.cost_tokens for batch in batches)
+    bulk = sum(batch.cost_tokens for batch in batches if batch.lane is Lane.BULK)
     assert abs(bulk - share * total) <= BUDGET
 
 
@@ -323,30 +323,37 @@ def bulk_beside_interactive(*, measured: tuple[int, float] | None, seen_seconds_
 
 def test_a_bulk_batch_is_cut_to_the_given_device_time() -> None:
     batch = bulk_beside_interactive(measured=(4000, 1.0), seen_seconds_ago=0.5)
-    assert batch.padded_tokens == int(4000 * BULK_SECONDS)
-    assert not batch.launch_ahead
+    assert batch.cost_tokens == int(4000 * BULK_SECONDS)
 
 
 def test_a_bulk_batch_is_whole_again_a_second_after_the_last_interactive_input() -> None:
     batch = bulk_beside_interactive(measured=(4000, 1.0), seen_seconds_ago=1.0)
-    assert batch.padded_tokens == 2048
-    assert batch.launch_ahead
+    assert batch.cost_tokens == 2048
 
 
 def test_before_anything_was_measured_a_bulk_batch_has_the_whole_budget() -> None:
-    assert bulk_beside_interactive(measured=None, seen_seconds_ago=0.0).padded_tokens == 2048
+    assert bulk_beside_interactive(measured=None, seen_seconds_ago=0.0).cost_tokens == 2048
 
 
 def test_a_device_so_slow_that_no_token_fits_still_gets_one_input_at_a_time() -> None:
     assert len(bulk_beside_interactive(measured=(1, 1000.0), seen_seconds_ago=0.0).inputs) == 1
 
 
-def test_interactive_batches_are_not_cut_but_not_launched_ahead_either() -> None:
+def test_interactive_batches_are_not_cut_but_nothing_is_launched_ahead_either() -> None:
     scheduler = a_scheduler(budget=2048, max_inputs=512)
     scheduler.measured(4000, 1.0)
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8] * 512), 0.0)
-    batch = cut(scheduler)
-    assert (batch.padded_tokens, batch.launch_ahead) == (2048, False)
+    assert cut(scheduler).cost_tokens == 2048
+    assert not scheduler.may_launch_ahead(INTERACTIVE_MEMORY_SECONDS - 0.01)
+    assert not scheduler.may_launch_ahead(60.0), "some still wait"
+
+
+def test_a_batch_may_be_launched_ahead_a_second_after_the_last_interactive_input() -> None:
+    scheduler = a_scheduler(budget=2048, max_inputs=512)
+    scheduler.add(inputs_of(Lane.INTERACTIVE, [8]), 100.0)
+    cut(scheduler, 100.0)
+    assert not scheduler.may_launch_ahead(100.9)
+    assert scheduler.may_launch_ahead(101.0)
 
 
 def test_interactive_inputs_that_wait_are_about_however_long_ago_they_came() -> None:
@@ -356,7 +363,7 @@ def test_interactive_inputs_that_wait_are_about_however_long_ago_they_came() -> 
     scheduler.add(inputs_of(Lane.BULK, [8] * 512), 0.0)
     assert cut(scheduler, 60.0).lane is Lane.INTERACTIVE
     batch = cut(scheduler, 60.0)
-    assert (batch.lane, batch.padded_tokens, batch.launch_ahead) == (Lane.BULK, int(4000 * BULK_SECONDS), False)
+    assert (batch.lane, batch.cost_tokens) == (Lane.BULK, int(4000 * BULK_SECONDS))
 
 
 def test_a_measurement_moves_the_known_speed_by_a_fifth() -> None:
@@ -367,13 +374,124 @@ def test_a_measurement_moves_the_known_speed_by_a_fifth() -> None:
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8]), 0.0)
     cut(scheduler)
     scheduler.add(inputs_of(Lane.BULK, [8] * 512), 0.0)
-    assert cut(scheduler).padded_tokens == int(4800 * BULK_SECONDS)
+    assert cut(scheduler).cost_tokens == int(4800 * BULK_SECONDS)
 
 
-def test_without_interactive_traffic_batches_are_launched_ahead() -> None:
+def test_without_interactive_traffic_batches_may_be_launched_ahead() -> None:
     scheduler = a_scheduler()
     scheduler.add(inputs_of(Lane.BULK, [8]), 0.0)
-    assert cut(scheduler).launch_ahead
+    assert scheduler.may_launch_ahead(0.0)
+
+
+# --- several batches at once ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("tokens", "idle_slots", "sizes"), [(100, 2, [4, 4]), (100, 4, [2, 2, 2, 2]), (20, 4, [8])])
+def test_what_little_waits_is_shared_out_among_idle_slots_down_to_256_tokens(
+    tokens: int, idle_slots: int, sizes: list[int]
+) -> None:
+    scheduler = a_scheduler(budget=2048, max_inputs=512)
+    scheduler.add(inputs_of(Lane.BULK, [tokens] * 8), 0.0)
+    out = []
+    while (batch := scheduler.next_batch(0.0, max(1, idle_slots - len(out)))) is not None:
+        out.append(len(batch.inputs))
+    assert out == sizes
+
+
+def test_of_a_backlog_every_slot_gets_a_whole_batch() -> None:
+    scheduler = a_scheduler(budget=100, max_inputs=512)
+    scheduler.add(inputs_of(Lane.BULK, [10] * 1000), 0.0)
+    batch = scheduler.next_batch(0.0, 8)
+    assert batch is not None
+    assert batch.cost_tokens == 100
+
+
+# --- packed batches ---------------------------------------------------------------------------------------
+
+
+@given(lengths=st.lists(LENGTHS, min_size=1, max_size=100), budget=st.integers(1, 300))
+@settings(deadline=None, max_examples=50)
+def test_without_padding_a_batch_costs_its_tokens(lengths: list[int], budget: int) -> None:
+    scheduler = Scheduler(budget, 512, bulk_share=SHARE, interactive_bulk_seconds=BULK_SECONDS, is_padded=False)
+    inputs = inputs_of(Lane.BULK, lengths)
+    scheduler.add(inputs, 0.0)
+    batches = drain(scheduler)
+    for batch in batches:
+        assert batch.cost_tokens == sum(waiting.tokens for waiting in batch.inputs)
+        assert batch.cost_tokens <= budget or len(batch.inputs) == 1
+    assert sorted(id(waiting) for batch in batches for waiting in batch.inputs) == sorted(map(id, inputs))
+
+
+# --- those whom others pass over --------------------------------------------------------------------------
+
+
+def passed_over_by_later_generations(generation: int, is_padded: bool, seed: int) -> int:
+    """How often the unluckiest of a full window sees later generations, of so many batches each, go first."""
+    chance = random.Random(seed)
+    scheduler = Scheduler(10_000, 8, bulk_share=SHARE, interactive_bulk_seconds=BULK_SECONDS, is_padded=is_padded)
+    passed_over: dict[WaitingInput, int] = {}
+
+    def come(count: int) -> None:
+        new = inputs_of(Lane.BULK, [chance.randint(1, 200) for _ in range(count)])
+        passed_over.update(dict.fromkeys(new, 0))
+        scheduler.add(new, 0.0)
+
+    come(800)
+    most = 0
+    for _ in range(600):
+        batch = cut(scheduler)
+        for taken in batch.inputs:
+            del passed_over[taken]
+        youngest = max(taken.came_after // generation for taken in batch.inputs)
+        for left in passed_over:
+            passed_over[left] += youngest > left.came_after // generation
+        most = max(most, *passed_over.values())
+        come(8)
+    return most
+
+
+@pytest.mark.parametrize("is_padded", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_later_generations_pass_nobody_over_more_often_than_is_stated(
+    is_padded: bool, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert passed_over_by_later_generations(MOST_PASSED_OVER, is_padded, seed) <= MOST_PASSED_OVER
+    monkeypatch.setattr(scheduler_module, "MOST_PASSED_OVER", 8)
+    assert passed_over_by_later_generations(8, is_padded, seed) <= 8
+    # So it would be if length alone decided.
+    monkeypatch.setattr(scheduler_module, "MOST_PASSED_OVER", 10**9)
+    assert passed_over_by_later_generations(8, is_padded, seed) > 8
+
+
+def test_a_backlog_that_came_at_once_is_worked_off_by_length_however_long_that_takes() -> None:
+    scheduler = a_scheduler(budget=100, max_inputs=512)
+    scheduler.add(inputs_of(Lane.BULK, [10, 20] * 2000), 0.0)
+    batches = drain(scheduler)
+    assert len(batches) > 5 * MOST_PASSED_OVER
+    mixed = [batch for batch in batches if len({waiting.tokens for waiting in batch.inputs}) > 1]
+    assert len(mixed) <= 2
+
+
+# --- a device without room --------------------------------------------------------------------------------
+
+
+def test_after_running_out_of_memory_batches_are_half_of_what_had_no_room_and_grow_back() -> None:
+    scheduler = a_scheduler(budget=640, max_inputs=512)
+    scheduler.add(inputs_of(Lane.BULK, [10] * 5000), 0.0)
+    assert cut(scheduler).cost_tokens == 640
+    scheduler.out_of_memory(640)
+    assert cut(scheduler).cost_tokens == 320
+    for _ in range(32):
+        scheduler.measured(320, 1.0)
+    assert cut(scheduler).cost_tokens == 640
+
+
+def test_the_budget_never_falls_to_nothing() -> None:
+    scheduler = a_scheduler()
+    scheduler.add(inputs_of(Lane.BULK, [10] * 4), 0.0)
+    for _ in range(20):
+        scheduler.out_of_memory(1)
+    assert len(cut(scheduler).inputs) == 1
 
 
 def test_inputs_taken_out_of_turn_are_not_held_until_their_turn() -> None:

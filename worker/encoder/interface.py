@@ -75,28 +75,36 @@ class Tokenizer(Protocol):
         """
 
 
-class Launched(Protocol):
-    """A batch the device is working on."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an encoder takes at once."""
 
-    def is_done(self) -> bool:
-        """Whether `vectors` would return at once."""
-
-    def vectors(self) -> NDArray[np.float32]:
-        """Wait for the vectors: shape `(inputs, dim)`, batch order.
-
-        A row is of unit length over its requested length and 0 beyond it; a row that is not finite is NaN.
-        """
+    slots: int = 1
+    """Batches it may be given at once, each from a thread of its own."""
+    computing: int = 1
+    """How many of them the device computes side by side; one beyond waits on the device, launched ahead."""
+    is_padded: bool = True
+    """Whether a batch costs as if all its rows were as long as the longest."""
 
 
 class Encoder(Protocol):
-    """Token ids to vectors on one device. Called from one thread."""
+    """Token ids to vectors on one device. Called from several threads at once, as its limits say."""
 
-    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> Launched:
-        """Start one batch; may return before the device is done.
+    limits: Limits
+
+    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+        """Compute one batch. Blocks until the vectors are there.
 
         Args:
             batch: Token ids, one sequence an input.
             dims: Length of each input's vector.
+
+        Returns:
+            Shape `(inputs, dim)`, batch order. A row is of unit length over its requested length and 0 beyond it; a
+            row that is not finite is NaN.
+
+        Raises:
+            DeviceMemoryError: The device has no room for this batch; a smaller one may fit.
         """
 
     def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from ..settings import ModelSettings
+    from .interface import Encoder
 
 log = structlog.get_logger("worker")
 
@@ -50,7 +52,6 @@ def load_model(settings: ModelSettings) -> LoadedModel:
     from transformers.utils import logging as transformers_logging
 
     from .fast_tokenizer import FastTokenizer
-    from .padded import PaddedEncoder
     from .precision import CPU_BUDGET_TOKENS, GPU_BUDGET_TOKENS, choose_device, choose_dtype
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -88,7 +89,7 @@ def load_model(settings: ModelSettings) -> LoadedModel:
     ranges = load_ranges(settings, dim)
     # Before the cast: the revision names the weights, whatever dtype a worker computes in.
     revision = _revision(model, prefixes, max_tokens, ranges)
-    model[0].to(dtype)
+    encoder = _encoder(settings, model, dtype, max_tokens)
     card = ModelCard(
         name=settings.name,
         aliases=tuple(settings.aliases),
@@ -107,13 +108,29 @@ def load_model(settings: ModelSettings) -> LoadedModel:
         clamp_dimensions=settings.clamp_dimensions,
         vocabulary=_vocabulary(settings, model),
     )
-    encoder = PaddedEncoder(
-        model,
-        pad_token_id=tokenizer.pad_token_id or 0,
-        pad_left=tokenizer.padding_side == "left",
-        token_types="token_type_ids" in tokenizer.model_input_names,
-    )
     return LoadedModel(card, FastTokenizer(tokenizer.backend_tokenizer.to_str(), max_tokens), encoder)
+
+
+def _encoder(settings: ModelSettings, model: SentenceTransformer, dtype: torch.dtype, max_tokens: int) -> Encoder:
+    """Casts the model's transformer to the dtype."""
+    from .padded import PaddedForward
+    from .parity import choose_forward, probe_inputs, sentence_vectors
+    from .precision import cores
+    from .torch_encoder import Forward, TorchEncoder
+
+    for module in list(model)[1:]:
+        module.float()
+    padded = PaddedForward(model)
+    forward: Forward = padded
+    if settings.packing == "off":
+        model[0].to(dtype)
+    else:
+        tokenizer: Any = model.tokenizer
+        inputs = probe_inputs(_vocabulary_size(model), max_tokens, frozenset(tokenizer.all_special_ids))
+        expected = sentence_vectors(padded, inputs, together=False)
+        model[0].to(dtype)
+        forward = choose_forward(model, padded, inputs, expected)
+    return TorchEncoder(forward, padded.in_float32, model.device, settings.threads or cores())
 
 
 def _source(settings: ModelSettings) -> str:
@@ -146,12 +163,12 @@ def _max_tokens(settings: ModelSettings, model: SentenceTransformer, source: str
 
 def _positions(model: SentenceTransformer) -> int | None:
     """Tokens that the model has positions for; RoBERTa's family counts them from behind its padding token's id."""
+    from .layout import padding_idx_of
+
     transformer: Any = model[0]
     positions: int | None = getattr(transformer.config, "max_position_embeddings", None)
-    for name, module in transformer.named_modules():
-        padding_idx = getattr(module, "padding_idx", None)
-        if positions and name.endswith("position_embeddings") and padding_idx is not None:
-            return positions - int(padding_idx) - 1
+    if positions and (padding_idx := padding_idx_of(transformer)) is not None:
+        return positions - padding_idx - 1
     return positions or None
 
 
@@ -200,6 +217,10 @@ def _dimensions(settings: ModelSettings, dim: int) -> tuple[int, ...]:
 def _vocabulary(settings: ModelSettings, model: SentenceTransformer) -> int:
     if not settings.accept_token_ids:
         return 0
+    return _vocabulary_size(model)
+
+
+def _vocabulary_size(model: SentenceTransformer) -> int:
     transformer: Any = model[0]
     return int(getattr(transformer.config, "vocab_size", 0)) or len(model.tokenizer.get_vocab())
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.requests import Truncate
 
-from .interface import LoadedModel, ModelCard, Tokens
+from .interface import Limits, LoadedModel, ModelCard, Tokens
 from .number_types import embedding_types, load_ranges
 
 if TYPE_CHECKING:
@@ -44,23 +44,14 @@ class NullTokenizer:
         ]
 
 
-class _Constant:
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        self._vectors = vectors
-
-    def is_done(self) -> bool:
-        return True
-
-    def vectors(self) -> NDArray[np.float32]:
-        return self._vectors
-
-
 class NullEncoder:
     """Gives every input the same unit vector."""
 
-    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> _Constant:  # noqa: ARG002
+    limits = Limits(is_padded=False)
+
+    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:  # noqa: ARG002
         """See `interface.Encoder`."""
-        return _Constant(np.full((len(batch), DIM), DIM**-0.5, dtype=np.float32))
+        return np.full((len(batch), DIM), DIM**-0.5, dtype=np.float32)
 
     def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:  # noqa: ARG002
         """See `interface.Encoder`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +42,14 @@ def choose_dtype(wanted: str, device: torch.device, cpu_flags: frozenset[str] | 
         flags = read_cpu_flags() if cpu_flags is None else cpu_flags
         return torch.bfloat16 if flags & _BFLOAT16_FLAGS else torch.float32
     return torch.float32
+
+
+def cores() -> int:
+    """Cores that this process may use, or as many threads as `OMP_NUM_THREADS` says."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdigit() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

@@ -1,22 +1,25 @@
-"""The stage that drives one device: cuts a batch, launches it, hands finished requests to the publisher.
+"""The stage that drives one device: cuts batches, computes them, hands finished requests to the publisher.
 
-One thread. Where the device works on its own (a GPU), the next batch is launched before the previous one is waited
-for, unless interactive traffic is about. A batch that fails is halved until the request at fault stands alone; its
-neighbours are answered. When input after input fails, the fault is ours and the worker stops.
+As many threads as the encoder has slots, each with one batch at a time. Where the device works on its own (a GPU),
+the slot beyond what it computes side by side launches the next batch ahead, unless interactive traffic is about. A
+batch that fails is halved until the request at fault stands alone; its neighbours are answered. When input after
+input fails, the fault is ours and the worker stops. Where the device had no room, batches are smaller from then on,
+and grow back.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
 
 from schemas.errors import ErrorCode, RequestError
 
-from ..errors import EncoderBrokenError
+from ..errors import DeviceMemoryError, EncoderBrokenError
 from ..outcomes import deadline_error
 
 if TYPE_CHECKING:
@@ -26,20 +29,12 @@ if TYPE_CHECKING:
 
     from ..request import RequestInFlight
     from ..scheduler import Batch, Scheduler, WaitingInput
-    from .interface import Encoder, Launched
+    from .interface import Encoder
 
 log = structlog.get_logger("worker")
 
 _FAILURES_IN_A_ROW: Final = 16
 """Requests, each counted once: one request full of poison is the caller's, many are ours."""
-
-
-class _UnderWay(NamedTuple):
-    inputs: list[WaitingInput]
-    launched: Launched
-    padded_tokens: int
-    started_at: float
-    launch_ahead: bool
 
 
 class EncoderStage:
@@ -69,67 +64,83 @@ class EncoderStage:
         self._clock_skew_ms = clock_skew_seconds * 1000
         self._ready = threading.Condition()
         self._stopped = False
+        self._under_way = 0
+        """Batches that slots are at; under the lock of `_ready`, as the scheduler is."""
+        self._settling = threading.RLock()
+        """What becomes of a request is written by one slot at a time: its inputs may lie in several batches."""
         self._failures_in_a_row = 0
         self._done_at = float("-inf")
-        """When the device was last done with a batch."""
+        """When a device that computes one batch at a time was last done with one."""
 
     def submit(self, inputs: list[WaitingInput]) -> None:
         """Queue the inputs of one request; never blocks."""
         with self._ready:
             self._scheduler.add(inputs, time.monotonic())
-            self._ready.notify()
+            self._ready.notify_all()
 
     def stop(self) -> None:
         """Let `run` end after the batch it is at."""
         with self._ready:
             self._stopped = True
-            self._ready.notify()
+            self._ready.notify_all()
 
     def run(self) -> None:
-        """Work until stopped.
+        """One slot: work until stopped; to be called from as many threads as the encoder has slots.
 
         Raises:
             EncoderBrokenError: Input after input failed.
         """
-        under_way: _UnderWay | None = None
-        while True:
-            batch = self._next(wait=under_way is None)
-            if batch is None and under_way is None:
-                return
-            launched = self._launch(batch) if batch is not None else None
-            if under_way is not None:
-                self._finish(under_way)
-            under_way = launched
-            if under_way is not None and (under_way.launched.is_done() or not under_way.launch_ahead):
-                self._finish(under_way)
-                under_way = None
+        while (batch := self._next()) is not None:
+            try:
+                self._compute(batch)
+            finally:
+                with self._ready:
+                    self._under_way -= 1
+                    self._ready.notify_all()
 
-    def _next(self, *, wait: bool) -> Batch | None:
+    def _next(self) -> Batch | None:
+        limits = self._encoder.limits
         with self._ready:
-            while wait and not self._stopped and not len(self._scheduler):
+            while not self._stopped:
+                now = time.monotonic()
+                idle = limits.computing - self._under_way
+                if len(self._scheduler) and (idle > 0 or self._scheduler.may_launch_ahead(now)):
+                    self._under_way += 1
+                    return self._scheduler.next_batch(now, idle)
                 self._ready.wait()
-            now = time.monotonic()
-            if self._stopped or not (wait or self._scheduler.may_launch_ahead(now)):
-                return None
-            return self._scheduler.next_batch(now)
+        return None
 
-    def _launch(self, batch: Batch) -> _UnderWay | None:
+    def _compute(self, batch: Batch) -> None:
         inputs: list[WaitingInput] = []
-        for waiting in batch.inputs:
-            if self._is_wanted(waiting.item):
-                inputs.append(waiting)
-            else:
-                self._settle(waiting.item)
+        with self._settling:
+            for waiting in batch.inputs:
+                if self._is_wanted(waiting.item):
+                    inputs.append(waiting)
+                else:
+                    self._settle(waiting.item)
         if not inputs:
-            return None
-        padded_tokens = len(inputs) * max(waiting.tokens for waiting in inputs)
+            return
         started_at = time.monotonic()
         try:
-            launched = self._encoder.launch(*_arguments(inputs))
+            vectors = self._encoder.encode(*_arguments(inputs))
         except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must be answered
+            if isinstance(error, DeviceMemoryError):
+                with self._ready:
+                    self._scheduler.out_of_memory(batch.cost_tokens)
             self._isolate(inputs, error)
-            return None
-        return _UnderWay(inputs, launched, padded_tokens, started_at, batch.launch_ahead)
+            return
+        if len(inputs) == len(batch.inputs):
+            self._measure(batch, started_at)
+        self._deliver(inputs, vectors)
+
+    def _measure(self, batch: Batch, started_at: float) -> None:
+        """Tell the scheduler how long the device took."""
+        with self._ready:
+            now = time.monotonic()
+            if self._encoder.limits.computing == 1:
+                # A batch launched ahead has the device to itself only once the one before it is done.
+                started_at, self._done_at = max(started_at, self._done_at), now
+            self._scheduler.measured(batch.cost_tokens, now - started_at)
 
     def _is_wanted(self, item: RequestInFlight) -> bool:
         """Whether computing this request still serves anybody; notes a deadline that passed meanwhile."""
@@ -140,30 +151,20 @@ class EncoderStage:
             item.fail(expired)
         return expired is None
 
-    def _finish(self, under_way: _UnderWay) -> None:
-        try:
-            vectors = under_way.launched.vectors()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must be answered
-            self._isolate(under_way.inputs, error)
-            return
-        # A batch launched ahead has the device to itself only once the one before it is done.
-        started_at, self._done_at = max(under_way.started_at, self._done_at), time.monotonic()
-        with self._ready:
-            self._scheduler.measured(under_way.padded_tokens, self._done_at - started_at)
-        self._deliver(under_way.inputs, vectors)
-
     def _deliver(self, inputs: Sequence[WaitingInput], vectors: NDArray[np.float32]) -> None:
         finite = np.logical_and.reduce(np.isfinite(vectors), axis=1)
-        for waiting, vector, is_finite in zip(inputs, vectors, finite, strict=True):
-            if is_finite:
-                self._deliver_one(waiting, vector)
-            else:
-                self._recompute(waiting)
+        with self._settling:
+            for waiting, vector, is_finite in zip(inputs, vectors, finite, strict=True):
+                if is_finite:
+                    self._deliver_one(waiting, vector)
+        for waiting in itertools.compress(inputs, ~finite):
+            self._recompute(waiting)
 
     def _deliver_one(self, waiting: WaitingInput, vector: NDArray[np.float32]) -> None:
-        self._failures_in_a_row = 0
-        if waiting.item.deliver(waiting.index, vector):
-            self._on_finished(waiting.item)
+        with self._settling:
+            self._failures_in_a_row = 0
+            if waiting.item.deliver(waiting.index, vector):
+                self._on_finished(waiting.item)
 
     def _recompute(self, waiting: WaitingInput) -> None:
         """A vector was not finite, or zero: once more in float32, then it is our fault."""
@@ -182,11 +183,12 @@ class EncoderStage:
 
     def _isolate(self, inputs: list[WaitingInput], error: Exception) -> None:
         """Halve a failed batch until what fails stands alone; what belongs to a failed request is left out."""
-        wanted = [waiting for waiting in inputs if waiting.item.error is None]
-        if len(wanted) < len(inputs):
+        with self._settling:
+            wanted = [waiting for waiting in inputs if waiting.item.error is None]
             for waiting in inputs:
                 if waiting.item.error is not None:
                     self._settle(waiting.item)
+        if len(wanted) < len(inputs):
             self._try_again(wanted)
         elif len(inputs) == 1:
             self._give_up(inputs[0], error)
@@ -201,7 +203,7 @@ class EncoderStage:
         if not inputs:
             return
         try:
-            vectors = self._encoder.launch(*_arguments(inputs)).vectors()
+            vectors = self._encoder.encode(*_arguments(inputs))
         except Exception as error:  # noqa: BLE001 - halved further
             self._isolate(inputs, error)
         else:
@@ -209,9 +211,6 @@ class EncoderStage:
 
     def _give_up(self, waiting: WaitingInput, error: Exception) -> None:
         item = waiting.item
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
-            raise EncoderBrokenError(f"{self._failures_in_a_row} requests in a row failed in the encoder") from error
         log.error(
             "input failed in the encoder",
             request_id=item.request.id if item.request else None,
@@ -219,22 +218,29 @@ class EncoderStage:
             tokens=waiting.tokens,
             error=repr(error),
         )
-        if item.request is not None:
-            item.fail(
-                RequestError(
-                    ErrorCode.INTERNAL_ERROR,
-                    f"input[{waiting.index}] could not be computed: our fault, kept as a dead letter",
-                    param="input",
-                    index=waiting.index,
-                    request_id=item.request.id,
-                    metadata=item.request.metadata,
+        with self._settling:
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
+                raise EncoderBrokenError(
+                    f"{self._failures_in_a_row} requests in a row failed in the encoder"
+                ) from error
+            if item.request is not None:
+                item.fail(
+                    RequestError(
+                        ErrorCode.INTERNAL_ERROR,
+                        f"input[{waiting.index}] could not be computed: our fault, kept as a dead letter",
+                        param="input",
+                        index=waiting.index,
+                        request_id=item.request.id,
+                        metadata=item.request.metadata,
+                    )
                 )
-            )
-        self._settle(item)
+            self._settle(item)
 
     def _settle(self, item: RequestInFlight) -> None:
-        if item.settle():
-            self._on_finished(item)
+        with self._settling:
+            if item.settle():
+                self._on_finished(item)
 
 
 def _arguments(inputs: Sequence[WaitingInput]) -> tuple[list[Sequence[int]], list[int]]:

@@ -38,8 +38,8 @@ def encode(
     tokenized = model.tokenizer.tokenize(texts, [Truncate.END] * len(texts))
     vectors = np.full((len(texts), dim), np.nan, dtype=np.float32)
     for batch in batches:
-        launched = model.encoder.launch([tokenized[index].ids for index in batch], [dim] * len(batch))
-        vectors[list(batch)] = launched.vectors()[:, :dim]
+        computed = model.encoder.encode([tokenized[index].ids for index in batch], [dim] * len(batch))
+        vectors[list(batch)] = computed[:, :dim]
     return vectors
 
 

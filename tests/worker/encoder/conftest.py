@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
     from worker.encoder.interface import LoadedModel
 
-_ALL_MODEL = {"test_padded.py", "test_loading.py", "test_remote_code.py"}
+_ALL_MODEL = {
+    "test_attention.py",
+    "test_packed.py",
+    "test_torch_encoder.py",
+    "test_padded.py",
+    "test_loading.py",
+    "test_remote_code.py",
+}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

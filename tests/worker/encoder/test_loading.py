@@ -325,7 +325,7 @@ def test_robertas_positions_begin_behind_its_padding_token(tmp_path: Path) -> No
     assert "takes 64 tokens at the most" in refusal(source, max_tokens=65)
     model = load(source, max_tokens=64)
     [tokens] = model.tokenizer.tokenize(["kafka topic offset " * 40], [Truncate.END])
-    assert np.isfinite(model.encoder.launch([tokens.ids], [DIM]).vectors()).all()
+    assert np.isfinite(model.encoder.encode([tokens.ids], [DIM])).all()
 
 
 def test_the_packaged_model_may_be_served_under_another_name() -> None:
@@ -338,4 +338,4 @@ def test_a_token_limit_the_model_just_keeps_is_taken(tiny: Path, max_tokens: int
     model = load(tiny, max_tokens=max_tokens)
     [tokens] = model.tokenizer.tokenize(["kafka topic offset " * 40], [Truncate.END])
     assert len(tokens.ids) == max_tokens
-    assert model.encoder.launch([tokens.ids], [DIM]).vectors().shape == (1, DIM)
+    assert model.encoder.encode([tokens.ids], [DIM]).shape == (1, DIM)

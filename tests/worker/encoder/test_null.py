@@ -15,7 +15,7 @@ from worker.settings import ModelSettings
 
 
 def test_every_input_gets_the_same_unit_vector() -> None:
-    vectors = load_model(ModelSettings(encoder="null")).encoder.launch([[1], [1, 2, 3]], [DIM, DIM]).vectors()
+    vectors = load_model(ModelSettings(encoder="null")).encoder.encode([[1], [1, 2, 3]], [DIM, DIM])
     assert (vectors.shape, vectors.dtype) == ((2, DIM), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
     assert (vectors[0] == vectors[1]).all()
@@ -23,11 +23,7 @@ def test_every_input_gets_the_same_unit_vector() -> None:
 
 def test_recomputing_gives_the_same_vector() -> None:
     encoder = load_model(ModelSettings(encoder="null")).encoder
-    np.testing.assert_array_equal(encoder.recompute([1], DIM), encoder.launch([[1]], [DIM]).vectors()[0])
-
-
-def test_a_batch_is_done_at_once() -> None:
-    assert load_model(ModelSettings(encoder="null")).encoder.launch([[1]], [DIM]).is_done()
+    np.testing.assert_array_equal(encoder.recompute([1], DIM), encoder.encode([[1]], [DIM])[0])
 
 
 @pytest.mark.parametrize("truncation", Truncate)

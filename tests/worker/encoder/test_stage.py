@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +13,17 @@ import pytest
 from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError
 from schemas.topics import Lane
+from tests.stack.waiting import wait_until
 from worker.encoder import stage as stage_module
+from worker.encoder.interface import Limits
 from worker.encoder.stage import EncoderStage
-from worker.errors import EncoderBrokenError
+from worker.errors import DeviceMemoryError, EncoderBrokenError
 from worker.scheduler import Scheduler, WaitingInput
 
 from ..fakes import DIM, an_item, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -43,69 +46,77 @@ def vector_of(ids: Sequence[int], dim: int) -> NDArray[np.float32]:
 class FakeEncoder:
     """Computes at once; what an input's first token names goes wrong."""
 
-    def __init__(self, *, when_launched: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, *, when_called: Callable[[int], None] = lambda _: None, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
         self.batches: list[list[int]] = []
         self.dims: list[list[int]] = []
         self.recomputed: list[int] = []
-        self.events: list[str] = []
-        self._when_launched = when_launched
+        self._when_called = when_called
 
-    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> FakeLaunched:
+    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
         number = len(self.batches)
         self.batches.append([ids[0] for ids in batch])
         self.dims.append(list(dims))
-        self.events.append(f"launch {number}")
-        self._when_launched(number)
+        self._when_called(number)
         if any(ids[0] == FAILS for ids in batch):
-            raise RuntimeError("out of memory")
+            raise RuntimeError("no such kernel")
         vectors = np.stack([vector_of(ids, dim) for ids, dim in zip(batch, dims, strict=True)])
         vectors[[ids[0] in BAD_ROW for ids in batch]] = np.nan
-        return FakeLaunched(vectors, lambda: self.events.append(f"wait {number}"))
+        return vectors
 
     def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
         self.recomputed.append(ids[0])
         if ids[0] == RECOMPUTE_FAILS:
-            raise RuntimeError("out of memory")
+            raise RuntimeError("no such kernel")
         vector = vector_of(ids, dim)[:dim]
         return vector if ids[0] != NEVER_FINITE else vector * np.float32(np.nan)
 
 
-class FakeLaunched:
-    """A batch that is done."""
+class RoomFor(FakeEncoder):
+    """A device without room for more than so many inputs at once."""
 
-    def __init__(self, vectors: NDArray[np.float32], when_waited: Callable[[], None]) -> None:
-        self._vectors = vectors
-        self._when_waited = when_waited
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.room = inputs
 
-    def is_done(self) -> bool:
-        return True
-
-    def vectors(self) -> NDArray[np.float32]:
-        self._when_waited()
-        return self._vectors
-
-
-class FakeDevice(FakeEncoder):
-    """Works on its own: a batch is done when it is waited for, and fails only then."""
-
-    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> FakeLaunched:
-        failing = [ids for ids in batch if ids[0] == FAILS]
-        fine = [ids if ids[0] != FAILS else [0] for ids in batch]
-        return _UnderWay(super().launch(fine, dims), fails=bool(failing))
-
-
-class _UnderWay(FakeLaunched):
-    def __init__(self, launched: FakeLaunched, *, fails: bool) -> None:
-        self._launched, self._fails = launched, fails
-
-    def is_done(self) -> bool:
-        return False
-
-    def vectors(self) -> NDArray[np.float32]:
-        vectors = self._launched.vectors()
-        if self._fails:
-            raise RuntimeError("device-side assert")
+    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+        vectors = super().encode(batch, dims)
+        if len(batch) > self.room:
+            raise DeviceMemoryError("no room")
         return vectors
+
+
+class Slots(FakeEncoder):
+    """Takes several batches at once, and is not done with any before it is told."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits=limits, when_called=self._wait)
+        self._may_end = threading.Semaphore(0)
+        self._taken = threading.Condition()
+        self._under_way = self.most_under_way = 0
+
+    def _wait(self, number: int) -> None:
+        with self._taken:
+            self._under_way += 1
+            self.most_under_way = max(self.most_under_way, self._under_way)
+            self._taken.notify_all()
+        assert self._may_end.acquire(timeout=10)
+        with self._taken:
+            self._under_way -= 1
+            self._taken.notify_all()
+
+    def wait_for(self, under_way: int) -> bool:
+        """Whether so many batches come to be under way."""
+        with self._taken:
+            return self._taken.wait_for(lambda: self._under_way == under_way, 10)
+
+    def wait_until_called(self, times: int) -> bool:
+        """Whether so many batches come to be taken, counted from the start."""
+        with self._taken:
+            return self._taken.wait_for(lambda: len(self.batches) == times, 10)
+
+    def end(self, batches: int) -> None:
+        self._may_end.release(batches)
 
 
 class Bench:
@@ -117,7 +128,10 @@ class Bench:
         self.finished: list[RequestInFlight] = []
         self.is_current: Callable[[RequestInFlight], bool] = lambda _: True
         self._expected = 0
-        self.stage = EncoderStage(
+        self.stage = self.new_stage()
+
+    def new_stage(self) -> EncoderStage:
+        return EncoderStage(
             self.encoder,
             self.scheduler,
             is_current=lambda item: self.is_current(item),
@@ -130,8 +144,12 @@ class Bench:
         if len(self.finished) == self._expected:
             self.stage.stop()
 
-    def submit(self, item: RequestInFlight, *markers: int) -> None:
+    def expect(self, item: RequestInFlight) -> None:
+        """Run until this one is finished too."""
         self._expected += 1
+
+    def submit(self, item: RequestInFlight, *markers: int) -> None:
+        self.expect(item)
         item.remaining = len(markers)
         self.stage.submit([WaitingInput(item, index, [marker]) for index, marker in enumerate(markers)])
 
@@ -143,6 +161,17 @@ class Bench:
 
     def run(self) -> None:
         self.stage.run()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Every slot in a thread of its own."""
+        threads = [threading.Thread(target=self.stage.run) for _ in range(self.encoder.limits.slots)]
+        for thread in threads:
+            thread.start()
+        yield
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture
@@ -252,12 +281,10 @@ def test_once_an_input_failed_the_rest_of_its_request_is_left_out() -> None:
 # --- a batch that fails -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", [FakeEncoder, FakeDevice])
 @pytest.mark.parametrize("at", [0, 3, 7])
 def test_a_failing_batch_is_halved_down_to_the_input_at_fault_and_its_neighbours_are_answered(
-    encoder: type[FakeEncoder], at: int
+    bench: Bench, at: int
 ) -> None:
-    bench = Bench(encoder())
     markers = [FAILS if number == at else number for number in range(8)]
     items = [bench.compute(marker) for marker in markers]
     bench.run()
@@ -307,15 +334,6 @@ def test_sixteen_failures_in_a_row_are_ours_and_stop_the_stage(marker: int, max_
     assert len(bench.finished) == 15
 
 
-def test_sixteen_failures_stop_a_stage_whose_device_fails_only_when_waited_for() -> None:
-    bench = Bench(FakeDevice())
-    for _ in range(16):
-        bench.compute(FAILS)
-    with pytest.raises(EncoderBrokenError):
-        bench.run()
-    assert len(bench.finished) == 15
-
-
 @pytest.mark.parametrize("marker", [FAILS, NEVER_FINITE, RECOMPUTE_FAILS])
 @pytest.mark.parametrize("max_inputs", [1, 512])
 def test_one_request_of_many_failing_inputs_is_one_failure_and_stops_nothing(marker: int, max_inputs: int) -> None:
@@ -358,48 +376,120 @@ def test_a_row_that_stays_so_is_our_fault_and_harms_no_neighbour(bench: Bench, m
     assert len(bench.finished) == 2
 
 
-# --- a device that works on its own -----------------------------------------------------------------------
+# --- a device without room --------------------------------------------------------------------------------
 
 
-def test_the_next_batch_is_launched_before_the_previous_one_is_waited_for() -> None:
-    bench = Bench(FakeDevice(), max_inputs=2)
-    items = [bench.compute(number) for number in range(6)]
+def test_a_batch_without_room_is_halved_until_it_fits_and_loses_nothing() -> None:
+    bench = Bench(RoomFor(3))
+    items = [bench.compute(number) for number in range(10)]
     bench.run()
-    assert bench.encoder.events == ["launch 0", "launch 1", "wait 0", "launch 2", "wait 1", "wait 2"]
     assert all(holds_vectors_of(item, number) for number, item in enumerate(items))
+    assert [len(batch) for batch in bench.encoder.batches] == [10, 5, 2, 3, 5, 2, 3]
+
+
+def test_after_that_batches_are_half_as_large_and_grow_back() -> None:
+    encoder = RoomFor(40)
+    bench = Bench(encoder)
+    bench.scheduler = Scheduler(64, 512, bulk_share=0.2, interactive_bulk_seconds=0.05)
+    bench.stage = bench.new_stage()
+    items = [bench.compute(number % 500) for number in range(64 + 2000)]
+    bench.run()
+    assert len(bench.finished) == len(items)
+    assert not any(item.error for item in items)
+    sizes = [len(batch) for batch in encoder.batches]
+    assert sizes[:5] == [64, 32, 32, 32, 33]
+    assert max(sizes[1:]) == 41, "it grows until there is no room again"
+
+
+def test_an_input_for_which_there_is_no_room_at_all_is_given_up_and_its_neighbours_are_not() -> None:
+    encoder = RoomFor(0)
+    bench = Bench(encoder)
+    item = bench.compute(1)
+    bench.run()
+    assert error_of(item).code is ErrorCode.INTERNAL_ERROR
+
+
+# --- several batches at once ------------------------------------------------------------------------------
+
+
+def test_as_many_batches_are_computed_side_by_side_as_there_are_slots() -> None:
+    encoder = Slots(Limits(slots=3, computing=3))
+    bench = Bench(encoder, max_inputs=2)
+    item = bench.compute(*range(6))
+    with bench.running():
+        assert encoder.wait_for(under_way=3)
+        encoder.end(batches=3)
+    assert holds_vectors_of(item, *range(6))
+    assert bench.finished == [item]
+
+
+def test_what_little_waits_is_shared_out_among_the_idle_slots() -> None:
+    encoder = Slots(Limits(slots=2, computing=2))
+    bench = Bench(encoder)
+    item = an_item(["text"] * 4)
+    item.remaining = 4
+    bench.expect(item)
+    bench.stage.submit([WaitingInput(item, index, [index] * 200) for index in range(4)])
+    with bench.running():
+        assert encoder.wait_for(under_way=2)
+        encoder.end(batches=2)
+    assert sorted(map(len, encoder.batches)) == [2, 2]
+
+
+def test_the_next_batch_is_launched_while_the_device_is_at_one() -> None:
+    encoder = Slots(Limits(slots=2, computing=1))
+    bench = Bench(encoder, max_inputs=2)
+    items = [bench.compute(number) for number in range(6)]
+    with bench.running():
+        assert encoder.wait_for(under_way=2)
+        encoder.end(batches=3)
+    assert len(bench.finished) == len(items)
 
 
 def test_nothing_is_launched_ahead_while_interactive_traffic_is_about() -> None:
-    bench = Bench(FakeDevice(), max_inputs=2)
-    items = [bench.compute(number) for number in range(4)]
-    interactive = an_item(lane=Lane.INTERACTIVE)
-    bench.submit(interactive, 9)
-    bench.run()
-    assert bench.encoder.batches[0] == [9]
-    assert bench.encoder.events == ["launch 0", "wait 0", "launch 1", "wait 1", "launch 2", "wait 2"]
-    assert len(bench.finished) == len(items) + 1
-
-
-def test_interactive_traffic_that_comes_while_a_batch_runs_stops_the_launching_ahead() -> None:
-    def comes_with_the_first(number: int) -> None:
-        if number == 0:
-            bench.submit(an_item(lane=Lane.INTERACTIVE), 9)
-
-    bench = Bench(FakeDevice(when_launched=comes_with_the_first), max_inputs=2)
+    encoder = Slots(Limits(slots=2, computing=1))
+    bench = Bench(encoder, max_inputs=2)
     for number in range(4):
         bench.compute(number)
-    bench.run()
-    assert bench.encoder.events[:3] == ["launch 0", "wait 0", "launch 1"]
-    assert bench.encoder.batches[1] == [9]
+    bench.submit(an_item(lane=Lane.INTERACTIVE), 9)
+    with bench.running():
+        for times in range(1, 4):
+            assert encoder.wait_until_called(times)
+            encoder.end(batches=1)
+    assert encoder.batches[0] == [9]
+    assert encoder.most_under_way == 1
 
 
-def test_a_stop_finishes_the_batch_that_is_under_way() -> None:
-    bench = Bench(FakeDevice(when_launched=lambda _: bench.stage.stop()), max_inputs=1)
+def test_a_slot_that_is_idle_takes_what_comes_while_others_are_at_work() -> None:
+    encoder = Slots(Limits(slots=2, computing=2))
+    bench = Bench(encoder)
+    bench.compute(1)
+    with bench.running():
+        assert encoder.wait_for(under_way=1)
+        bench.submit(an_item(lane=Lane.INTERACTIVE), 9)
+        assert encoder.wait_for(under_way=2)
+        encoder.end(batches=2)
+    assert encoder.batches == [[1], [9]]
+
+
+def test_a_stop_finishes_the_batch_that_is_under_way(bench: Bench) -> None:
+    bench = Bench(FakeEncoder(when_called=lambda _: bench.stage.stop()), max_inputs=1)
     first, second = bench.compute(1), bench.compute(2)
     bench.run()
     assert bench.finished == [first]
-    assert bench.encoder.events == ["launch 0", "wait 0"]
     assert second.remaining == 1
+
+
+def test_requests_whose_inputs_fail_and_succeed_in_several_slots_are_each_finished_once() -> None:
+    bench = Bench(FakeEncoder(limits=Limits(slots=4, computing=4)), max_inputs=3)
+    items = [
+        bench.compute(*[FAILS if (number + index) % 37 == 0 else index for index in range(7)])
+        for number in range(150)
+    ]
+    with bench.running():
+        pass
+    assert sorted(map(id, bench.finished)) == sorted(map(id, items))
+    assert all(item.remaining == 0 for item in items)
 
 
 class FakeTime:
@@ -415,33 +505,25 @@ class FakeTime:
         return self.now
 
 
-class TimedDevice(FakeDevice):
-    """Takes a second a batch, one after the other."""
-
-    def __init__(self, clock: FakeTime) -> None:
-        super().__init__()
-        self._clock = clock
-        self._free_at = clock.now
-
-    def launch(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> FakeLaunched:
-        self._free_at = done_at = max(self._free_at, self._clock.now) + 1.0
-
-        def advance() -> None:
-            self._clock.now = max(self._clock.now, done_at)
-
-        vectors = super().launch(batch, dims).vectors()
-        return _UnderWay(FakeLaunched(vectors, advance), fails=False)
-
-
+@pytest.mark.parametrize(
+    ("limits", "seconds"), [(Limits(slots=2, computing=1), 1.0), (Limits(slots=2, computing=2), 2.0)]
+)
 def test_a_batch_launched_ahead_is_measured_from_the_moment_the_device_is_free(
-    monkeypatch: pytest.MonkeyPatch,
+    limits: Limits, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = FakeTime()
     monkeypatch.setattr(stage_module, "time", clock)
-    bench = Bench(TimedDevice(clock), max_inputs=2)
-    measured: list[tuple[int, float]] = []
-    monkeypatch.setattr(bench.scheduler, "measured", lambda tokens, seconds: measured.append((tokens, seconds)))
-    for number in range(8):
-        bench.compute(number)
-    bench.run()
-    assert measured == [(2, 1.0)] * 4
+    encoder = Slots(limits)
+    bench = Bench(encoder, max_inputs=1)
+    measured: list[float] = []
+    monkeypatch.setattr(bench.scheduler, "measured", lambda _, seconds: measured.append(seconds))
+    bench.compute(1)
+    bench.compute(2)
+    with bench.running():
+        # Both are launched at 100; the device is done with one at 101 and with the other at 102.
+        assert encoder.wait_for(under_way=2)
+        for _ in range(2):
+            clock.now += 1.0
+            encoder.end(batches=1)
+            wait_until(lambda: len(measured) == int(clock.now - 100), "a measurement")
+    assert measured == [1.0, seconds]

@@ -13,11 +13,21 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    MistralConfig,
+    MistralModel,
+    ModernBertConfig,
+    ModernBertModel,
     MPNetConfig,
     MPNetModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3Model,
+    RobertaConfig,
+    RobertaModel,
     XLMRobertaConfig,
     XLMRobertaModel,
 )
@@ -165,6 +175,68 @@ def _xlm_roberta() -> PreTrainedModel:
     )
 
 
+def _roberta() -> PreTrainedModel:
+    return RobertaModel(
+        RobertaConfig(vocab_size=_VOCABULARY, max_position_embeddings=66, pad_token_id=1, hidden_act="relu", **_SIZE)
+    )
+
+
+def _distilbert() -> PreTrainedModel:
+    return DistilBertModel(
+        DistilBertConfig(
+            vocab_size=_VOCABULARY, max_position_embeddings=64, dim=DIM, n_layers=2, n_heads=4, hidden_dim=64
+        )
+    )
+
+
+def _modernbert() -> PreTrainedModel:
+    """Every layer but the first sees eight tokens to either side."""
+    return ModernBertModel(
+        ModernBertConfig(
+            vocab_size=_VOCABULARY,
+            max_position_embeddings=64,
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+            cls_token_id=2,
+            sep_token_id=3,
+            local_attention=16,
+            global_attn_every_n_layers=2,
+            **_SIZE,
+        )
+    )
+
+
+def _deberta() -> PreTrainedModel:
+    return DebertaV2Model(
+        DebertaV2Config(
+            vocab_size=_VOCABULARY,
+            max_position_embeddings=64,
+            pad_token_id=0,
+            relative_attention=True,
+            pos_att_type=["p2c", "c2p"],
+            **_SIZE,
+        )
+    )
+
+
+def _mistral() -> PreTrainedModel:
+    """Causal; a token sees the ten before it."""
+    return MistralModel(
+        MistralConfig(
+            vocab_size=_VOCABULARY,
+            max_position_embeddings=64,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+            num_key_value_heads=2,
+            head_dim=8,
+            sliding_window=11,
+            **_SIZE,
+        )
+    )
+
+
 def _mpnet() -> PreTrainedModel:
     return MPNetModel(MPNetConfig(vocab_size=_VOCABULARY, max_position_embeddings=66, pad_token_id=1, **_SIZE))
 
@@ -188,5 +260,10 @@ ARCHITECTURES: Final[dict[str, tuple[Callable[[], Any], Callable[[], PreTrainedT
     "bert": (_bert, _wordpiece, "cls"),
     "xlm-roberta": (_xlm_roberta, _sentencepiece, "mean"),
     "mpnet": (_mpnet, _sentencepiece, "mean"),
+    "roberta": (_roberta, _sentencepiece, "mean"),
+    "distilbert": (_distilbert, _wordpiece, "mean"),
+    "modernbert": (_modernbert, _wordpiece, "cls"),
+    "deberta-v2": (_deberta, _wordpiece, "mean"),
+    "mistral": (_mistral, _byte_level_left_padding, "lasttoken"),
     "qwen3": (_qwen3, _byte_level_left_padding, "lasttoken"),
 }
