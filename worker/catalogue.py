@@ -32,6 +32,8 @@ _NV_EMBED: Final = {
     "passage_prefix": "",
     "asymmetric": True,
     "max_tokens": 32768,
+    "append_eos": True,
+    "pool_prefix": False,
 }
 
 PRESETS: Final[dict[str, dict[str, Any]]] = {
@@ -54,11 +56,6 @@ PRESETS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 """By served name. Sources: NVIDIA's NIM support matrix and the models' own cards."""
-
-NOT_SERVED: Final = {
-    "nvidia/nv-embed-v1": "a token behind each text, and its instruction left out of pooling, are not built"
-}
-"""Presets that cannot give their model's own vectors yet, each with the reason."""
 
 
 def read_catalogue(path: Path) -> dict[str, ModelSettings]:
@@ -97,8 +94,6 @@ def build_worker_settings(flags: dict[str, Any], config: Path | None) -> WorkerS
 
 
 def _check_can_be_loaded(model: ModelSettings) -> None:
-    if model.name in NOT_SERVED:
-        raise SettingsError(f"{model.name} cannot be served: {NOT_SERVED[model.name]}")
     if not model.source and model.name != DEFAULT_MODEL:
         raise SettingsError(
             f"model {model.name!r} names no source: set --model, or `source` in the catalogue, to a directory or a "

@@ -183,6 +183,7 @@ class Worker:
             model.tokenizer,
             card.max_tokens,
             in_flight,
+            unpooled=card.unpooled,
             on_tokenized=encoder.submit,
             on_failed=publish,
         )

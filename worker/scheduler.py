@@ -44,6 +44,8 @@ class WaitingInput:
     item: RequestInFlight
     index: int
     ids: Sequence[int]
+    unpooled: int = 0
+    """Tokens at its front that pooling leaves out."""
     tokens: int = field(init=False)
     taken: bool = field(init=False, default=False)
     came_after: int = field(init=False, default=0)

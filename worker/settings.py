@@ -55,6 +55,10 @@ class ModelSettings(BaseModel):
     """Types of numbers a request may ask for; none given: float, binary, ubinary, and with ranges int8 and uint8."""
     embedding_ranges: tuple[float, float] | Path | None = None
     """Lowest and highest value of a dimension, for int8 and uint8: two numbers, or a `.npy` file, shape (2, dim)."""
+    append_eos: bool = False
+    """Put the tokenizer's end-of-text token behind every text, counted in the limit."""
+    pool_prefix: bool | None = None
+    """Whether a prefix counts in pooling; none given: as the model says."""
     pooling: Literal["cls", "lasttoken", "max", "mean"] | None = None
     """How token vectors become one; none given: the model's own way."""
     trust_remote_code: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from schemas.requests import Truncate
@@ -36,6 +37,7 @@ class Tokenization:
         tokenizer: The model's.
         max_tokens: The model's limit for one input.
         in_flight: Bounds of each lane, corrected once tokens are counted.
+        unpooled: By prefix, tokens at an input's front that pooling leaves out.
         on_tokenized: Gets the inputs of requests that are fine.
         on_failed: Gets requests that are not.
     """
@@ -46,11 +48,13 @@ class Tokenization:
         max_tokens: int,
         in_flight: Mapping[Lane, InFlight],
         *,
+        unpooled: Mapping[str, int] = MappingProxyType({}),
         on_tokenized: Callable[[list[WaitingInput]], None],
         on_failed: Callable[[RequestInFlight], None],
     ) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
+        self._unpooled = unpooled
         self._in_flight = in_flight
         self._on_tokenized = on_tokenized
         self._on_failed = on_failed
@@ -132,7 +136,15 @@ class Tokenization:
         item.prompt_tokens = sum(len(tokens.ids) for tokens in inputs)
         item.remaining = len(inputs)
         self._in_flight[item.lane].correct(item.reservation, tokens=item.prompt_tokens)
-        self._on_tokenized([WaitingInput(item, index, tokens.ids) for index, tokens in enumerate(inputs)])
+        # Token ids come as given, without a prefix.
+        with_prefix = self._unpooled.get(item.prefix, 0) if item.prefix else 0
+        given = item.request.inputs if item.request else ()
+        self._on_tokenized(
+            [
+                WaitingInput(item, index, tokens.ids, with_prefix if isinstance(given[index], str) else 0)
+                for index, tokens in enumerate(inputs)
+            ]
+        )
 
 
 def _cut(ids: list[int], truncate: Truncate, max_tokens: int) -> Tokens:

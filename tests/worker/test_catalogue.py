@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from transport.errors import SettingsError
-from worker.catalogue import NOT_SERVED, PRESETS, build_worker_settings, neighbours, read_catalogue
+from worker.catalogue import PRESETS, build_worker_settings, neighbours, read_catalogue
 from worker.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -141,6 +141,15 @@ def test_every_preset_is_a_models_settings(name: str) -> None:
             "mean",
             True,
         ),
+        (
+            "nvidia/nv-embed-v1",
+            "Instruct: Given a question, retrieve passages that answer the question\nQuery: ",
+            "",
+            32768,
+            [],
+            None,
+            True,
+        ),
         ("baai/bge-m3", "", "", 8192, [], "cls", False),
         # What it leaves open its own files decide: 256 tokens, mean pooling, no prompts.
         ("all-MiniLM-L6-v2", None, None, None, [], None, False),
@@ -175,7 +184,8 @@ def test_a_name_without_a_source_is_not_served_as_another_model(name: str) -> No
     assert build_worker_settings({"model": {"name": name, "encoder": "null"}}, None).model.name == name
 
 
-def test_a_model_whose_vectors_would_be_wrong_is_not_served() -> None:
-    for name, reason in NOT_SERVED.items():
-        with pytest.raises(SettingsError, match=reason):
-            build_worker_settings({"model": {"name": name, "source": "/weights"}}, None)
+def test_nv_embed_ends_each_text_and_leaves_its_instruction_out_of_pooling() -> None:
+    model = ModelSettings.model_validate({"name": "nvidia/nv-embed-v1", **PRESETS["nvidia/nv-embed-v1"]})
+    assert (model.append_eos, model.pool_prefix, model.trust_remote_code) == (True, False, False)
+    others = [ModelSettings.model_validate({"name": name, **PRESETS[name]}) for name in PRESETS if name != model.name]
+    assert not any(other.append_eos or other.pool_prefix is not None for other in others)

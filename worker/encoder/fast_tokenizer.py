@@ -35,13 +35,15 @@ class FastTokenizer:
     Args:
         serialized: The tokenizer as JSON, as `tokenizer.json` holds it.
         max_tokens: The model's limit for one input, special tokens counted.
+        appended: Token ids to put behind every text, beside what the tokenizer itself does.
     """
 
-    def __init__(self, serialized: str, max_tokens: int) -> None:
+    def __init__(self, serialized: str, max_tokens: int, appended: Sequence[int] = ()) -> None:
         self._tokenizer = RawTokenizer.from_str(serialized)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._max_tokens = max_tokens
+        self._appended = list(appended)
         self._special = self._special_tokens()
 
     def tokenize(
@@ -58,6 +60,7 @@ class FastTokenizer:
             ids, kept_of = encoding.ids, clip
             if len(clip) < len(text) and len(ids) < _CLIP_MARGIN * self._max_tokens:
                 ids, kept_of = self._tokenizer.encode(text, add_special_tokens=True).ids, text
+            ids += self._appended
             length = len(ids)
             if length > self._max_tokens and truncation is not Truncate.NONE:
                 ids = self._truncate(ids, kept_of, truncation, prefix)
@@ -98,4 +101,4 @@ class FastTokenizer:
         whole = self._tokenizer.encode(_ANY_TEXT, add_special_tokens=True).ids
         places = range(len(whole) - len(bare) + 1)
         start = next(place for place in places if whole[place : place + len(bare)] == bare)
-        return whole[:start], whole[start + len(bare) :]
+        return whole[:start], whole[start + len(bare) :] + self._appended

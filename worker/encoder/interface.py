@@ -39,6 +39,8 @@ class ModelCard:
     """Padded tokens of one batch that suit the device."""
     prefixes: Mapping[InputType | None, str] = field(default_factory=dict)
     """Text put before an input, by its role; None: without one."""
+    unpooled: Mapping[str, int] = field(default_factory=dict)
+    """By prefix, tokens at an input's front that pooling leaves out; empty: it takes all."""
     embedding_types: tuple[EmbeddingType, ...] = (EmbeddingType.FLOAT,)
     """Types of numbers a request may ask for."""
     ranges: NDArray[np.float32] | None = None
@@ -92,12 +94,15 @@ class Encoder(Protocol):
 
     limits: Limits
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """Compute one batch. Blocks until the vectors are there.
 
         Args:
             batch: Token ids, one sequence an input.
             dims: Length of each input's vector.
+            unpooled: Tokens at each input's front that pooling leaves out; none given: it takes all.
 
         Returns:
             Shape `(inputs, dim)`, batch order. A row is of unit length over its requested length and 0 beyond it; a
@@ -107,7 +112,7 @@ class Encoder(Protocol):
             DeviceMemoryError: The device has no room for this batch; a smaller one may fit.
         """
 
-    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
         """One input once more, in float32 throughout, after its vector was not finite; shape `(dim,)`."""
 
 

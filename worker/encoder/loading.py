@@ -19,7 +19,7 @@ from .null import load_null
 from .number_types import embedding_types, load_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     import torch
@@ -85,10 +85,11 @@ def load_model(settings: ModelSettings) -> LoadedModel:
         raise ModelError(f"model {source!r} gives no sentence embedding: choose a sentence-transformers model")
     max_tokens = _max_tokens(settings, model, source)
     prefixes = _prefixes(settings, model)
-    _check_prefixes(prefixes, model, max_tokens)
+    appended = _appended(settings, model, source)
+    unpooled = _unpooled(prefixes, model, max_tokens)
     ranges = load_ranges(settings, dim)
     # Before the cast: the revision names the weights, whatever dtype a worker computes in.
-    revision = _revision(model, prefixes, max_tokens, ranges)
+    revision = _revision(model, prefixes, max_tokens, ranges, appended)
     encoder = _encoder(settings, model, dtype, max_tokens)
     card = ModelCard(
         name=settings.name,
@@ -103,12 +104,13 @@ def load_model(settings: ModelSettings) -> LoadedModel:
         dtype=str(dtype).removeprefix("torch."),
         budget_tokens=CPU_BUDGET_TOKENS if device.type == "cpu" else GPU_BUDGET_TOKENS,
         prefixes=prefixes,
+        unpooled=unpooled,
         embedding_types=embedding_types(settings, dim),
         ranges=ranges,
         clamp_dimensions=settings.clamp_dimensions,
         vocabulary=_vocabulary(settings, model),
     )
-    return LoadedModel(card, FastTokenizer(tokenizer.backend_tokenizer.to_str(), max_tokens), encoder)
+    return LoadedModel(card, FastTokenizer(tokenizer.backend_tokenizer.to_str(), max_tokens, appended), encoder)
 
 
 def _encoder(settings: ModelSettings, model: SentenceTransformer, dtype: torch.dtype, max_tokens: int) -> Encoder:
@@ -187,25 +189,46 @@ def _given(setting: str | None, own: str | None) -> str:
     return own or "" if setting is None else setting
 
 
-def _check_prefixes(prefixes: Mapping[InputType | None, str], model: SentenceTransformer, max_tokens: int) -> None:
+def _appended(settings: ModelSettings, model: SentenceTransformer, source: str) -> list[int]:
+    """Token ids to put behind every text."""
+    if not settings.append_eos:
+        return []
+    eos: int | None = model.tokenizer.eos_token_id
+    if eos is None:
+        raise ModelError(f"model {source!r} has no end-of-text token to append: leave 'append_eos' out")
+    return [eos]
+
+
+def _unpooled(
+    prefixes: Mapping[InputType | None, str], model: SentenceTransformer, max_tokens: int
+) -> dict[str, int]:
+    """By prefix, tokens at an input's front that the model's pooling leaves out.
+
+    Counted as sentence-transformers counts a prompt: what is put before the text included, what is behind it not.
+    """
+    leaves_out = not all(getattr(module, "include_prompt", True) for module in model)
+    unpooled = {}
     for prefix in prefixes.values():
-        tokens = len(model.tokenizer(prefix)["input_ids"])
-        if tokens >= max_tokens:
-            raise ModelError(f"the prefix {prefix!r} has {tokens} tokens, the limit is {max_tokens}: shorten it")
-        if not all(getattr(module, "include_prompt", True) for module in model):
-            raise ModelError("the model leaves its prompt out of pooling, which is not supported: choose another")
+        ids = model.tokenizer(prefix)["input_ids"]
+        if len(ids) >= max_tokens:
+            raise ModelError(f"the prefix {prefix!r} has {len(ids)} tokens, the limit is {max_tokens}: shorten it")
+        if leaves_out:
+            unpooled[prefix] = len(ids) - (ids[-1] in model.tokenizer.all_special_ids)
+    return unpooled
 
 
 def _set_pooling(settings: ModelSettings, model: SentenceTransformer, source: str) -> None:
-    if settings.pooling is None:
+    if settings.pooling is None and settings.pool_prefix is None:
         return
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     for place, module in enumerate(model):
         if isinstance(module, Pooling):
-            model[place] = Pooling(module.embedding_dimension, settings.pooling)
+            with_prefix = module.include_prompt if settings.pool_prefix is None else settings.pool_prefix
+            mode = settings.pooling or module.pooling_mode
+            model[place] = Pooling(module.embedding_dimension, mode, include_prompt=with_prefix)
             return
-    raise ModelError(f"model {source!r} has no pooling module to set to {settings.pooling!r}: leave 'pooling' out")
+    raise ModelError(f"model {source!r} has no pooling module: leave 'pooling' and 'pool_prefix' out")
 
 
 def _dimensions(settings: ModelSettings, dim: int) -> tuple[int, ...]:
@@ -230,6 +253,7 @@ def _revision(
     prefixes: Mapping[InputType | None, str],
     max_tokens: int,
     ranges: NDArray[np.float32] | None,
+    appended: Sequence[int],
 ) -> str:
     """Hash of all that decides a vector: weights, configuration, tokenizer, modules, prompts, limit; 16 digits."""
     digest = hashlib.sha256()
@@ -245,6 +269,7 @@ def _revision(
     digest.update(repr([repr(module) for module in model][1:]).encode())
     digest.update(repr((sorted((str(role), prefix) for role, prefix in prefixes.items()), max_tokens)).encode())
     digest.update(b"" if ranges is None else ranges.tobytes())
+    digest.update(repr(appended).encode() if appended else b"")
     return digest.hexdigest()[:16]
 
 

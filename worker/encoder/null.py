@@ -49,11 +49,16 @@ class NullEncoder:
 
     limits = Limits(is_padded=False)
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:  # noqa: ARG002
+    def encode(
+        self,
+        batch: Sequence[Sequence[int]],
+        dims: Sequence[int],  # noqa: ARG002
+        unpooled: Sequence[int] = (),  # noqa: ARG002
+    ) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         return np.full((len(batch), DIM), DIM**-0.5, dtype=np.float32)
 
-    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:  # noqa: ARG002
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:  # noqa: ARG002
         """See `interface.Encoder`."""
         return np.full(dim, dim**-0.5, dtype=np.float32)
 

@@ -35,6 +35,8 @@ class PackedForward:
     def __init__(self, model: SentenceTransformer) -> None:
         transformer: Any
         transformer, *self._after = list(model)
+        if not all(getattr(module, "include_prompt", True) for module in self._after):
+            raise NotImplementedError("pooling leaves the prefix out")
         self._device = torch.device(model.device)
         inner: Any = transformer.auto_model
         self._padding_idx = padding_idx_of(inner)
@@ -42,7 +44,7 @@ class PackedForward:
             FusedBert(inner) if is_like_bert(inner) else _TransformersStates(inner)
         )
 
-    def __call__(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
+    def __call__(self, batch: Sequence[Sequence[int]], unpooled: Sequence[int] = ()) -> torch.Tensor:  # noqa: ARG002
         """See `torch_encoder.Forward`."""
         inputs = [np.asarray(ids, dtype=np.int64) for ids in batch]
         layout = lay_out(inputs, self._padding_idx, self._device)

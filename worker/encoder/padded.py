@@ -43,10 +43,17 @@ class PaddedForward:
         twin._transformer.auto_model.set_attn_implementation(self._attention)
         return twin
 
-    def __call__(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
+    def __call__(self, batch: Sequence[Sequence[int]], unpooled: Sequence[int] = ()) -> torch.Tensor:
         """See `torch_encoder.Forward`."""
         features = self._transformer(self._features(batch))
         features["token_embeddings"] = features["token_embeddings"].float()
+        if any(unpooled):
+            mask = features["attention_mask"]
+            # A row's own tokens, counted from 1.
+            places = mask.cumsum(dim=1) * mask
+            features["attention_mask"] = mask * (
+                places > to_device(torch.tensor(unpooled), self._device).unsqueeze(1)
+            )
         for module in self._after:
             features = module(features)
         vectors: torch.Tensor = features["sentence_embedding"]

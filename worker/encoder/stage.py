@@ -172,7 +172,7 @@ class EncoderStage:
             self._settle(waiting.item)
             return
         try:
-            vector = self._encoder.recompute(waiting.ids, waiting.item.dim)
+            vector = self._encoder.recompute(waiting.ids, waiting.item.dim, waiting.unpooled)
         except Exception as error:  # noqa: BLE001 - reported as our fault
             self._give_up(waiting, error)
             return
@@ -243,5 +243,9 @@ class EncoderStage:
                 self._on_finished(item)
 
 
-def _arguments(inputs: Sequence[WaitingInput]) -> tuple[list[Sequence[int]], list[int]]:
-    return [waiting.ids for waiting in inputs], [waiting.item.dim for waiting in inputs]
+def _arguments(inputs: Sequence[WaitingInput]) -> tuple[list[Sequence[int]], list[int], list[int]]:
+    return (
+        [waiting.ids for waiting in inputs],
+        [waiting.item.dim for waiting in inputs],
+        [waiting.unpooled for waiting in inputs],
+    )

@@ -33,8 +33,8 @@ class Forward(Protocol):
 
     is_padded: bool
 
-    def __call__(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Sentence vectors, shape `(inputs, dim)`, on the device."""
+    def __call__(self, batch: Sequence[Sequence[int]], unpooled: Sequence[int] = ()) -> torch.Tensor:
+        """Sentence vectors, shape `(inputs, dim)`, on the device; as `interface.Encoder.encode`."""
 
 
 class TorchEncoder:
@@ -61,23 +61,25 @@ class TorchEncoder:
         self._prepared = threading.local()
         self.limits = Limits(slots, computing=slots if on_cpu else 1, is_padded=forward.is_padded)
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         self._prepare_thread()
         try:
-            return self._vectors(self._forward, batch, dims)
+            return self._vectors(self._forward, batch, dims, unpooled)
         except torch.OutOfMemoryError as error:
             # Its traceback holds the tensors that the next, smaller try needs the room of.
             message = str(error)
         torch.cuda.empty_cache()
         raise DeviceMemoryError(message)
 
-    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         with self._making:
             if self._recomputing is None:
                 self._recomputing = self._in_float32()
-        return self._vectors(self._recomputing, [ids], [dim])[0, :dim]
+        return self._vectors(self._recomputing, [ids], [dim], [unpooled])[0, :dim]
 
     def _prepare_thread(self) -> None:
         """torch's number of threads belongs to the thread that calls it."""
@@ -86,8 +88,10 @@ class TorchEncoder:
             self._prepared.done = True
 
     @torch.inference_mode()
-    def _vectors(self, forward: Forward, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
-        vectors = unit_vectors(forward(batch).float(), dims)
+    def _vectors(
+        self, forward: Forward, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int]
+    ) -> NDArray[np.float32]:
+        vectors = unit_vectors(forward(batch, unpooled).float(), dims)
         array: NDArray[np.float32] = _to_host(vectors).numpy()
         return array
 

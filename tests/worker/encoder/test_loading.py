@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from transformers import configuration_utils
 
 from schemas.requests import EmbeddingType, InputType, Truncate
@@ -23,7 +25,8 @@ from .tiny_models import DIM, LIMIT, a_dense_layer, normalize, pooling_then, sav
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from worker.encoder.interface import LoadedModel
 
@@ -102,10 +105,62 @@ def test_a_prefix_that_leaves_no_room_for_a_text_is_refused(tiny: Path) -> None:
     assert f"the limit is {LIMIT}" in message
 
 
-def test_a_model_that_leaves_its_prompt_out_of_pooling_is_refused_where_it_has_one(tiny: Path) -> None:
-    change_json(tiny / "1_Pooling" / "config.json", include_prompt=False)
-    assert "leaves its prompt out of pooling" in refusal(tiny, query_prefix="q: ")
-    assert load(tiny).card.prefixes == {}
+@pytest.mark.parametrize("architecture", ["bert", "qwen3"])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_a_prefix_is_left_out_of_pooling_where_model_or_settings_say_so(
+    architecture: str, mode: str, tmp_path: Path
+) -> None:
+    source = Path(save_tiny_model(architecture, tmp_path))
+    change_json(source / "1_Pooling" / "config.json", pooling_mode=mode)
+    prefix, texts = "Instruct: find the broker\nQuery: ", ["kafka topic offset", "a", "broker " * 9, "one more text"]
+    [told, by_settings] = [
+        load(source, query_prefix=prefix, pool_prefix=told, dtype="float32") for told in (None, False)
+    ]
+    whole = _vectors_of_queries(told, prefix, texts)
+    change_json(source / "1_Pooling" / "config.json", include_prompt=False)
+    own = load(source, query_prefix=prefix, dtype="float32")
+    reference = SentenceTransformer(str(source), device="cpu").encode(texts, prompt=prefix, show_progress_bar=False)
+
+    assert told.card.unpooled == {}
+    for model in (by_settings, own):
+        assert list(model.card.unpooled) == [prefix]
+        assert model.encoder.limits.is_padded
+        vectors = _vectors_of_queries(model, prefix, texts)
+        assert least_cosine(vectors, reference) >= 0.9999
+        assert least_cosine(vectors, whole) < 0.999
+
+
+def _vectors_of_queries(model: LoadedModel, prefix: str, texts: list[str]) -> NDArray[np.float32]:
+    """Each beside a passage of the same batch, of which pooling takes all."""
+    tokenized = model.tokenizer.tokenize([prefix + text for text in texts], [Truncate.END] * len(texts))
+    left_out = model.card.unpooled.get(prefix, 0)
+    ids = [tokens.ids for tokens in tokenized]
+    together = model.encoder.encode([*ids, ids[0]], [DIM] * (len(ids) + 1), [left_out] * len(ids) + [0])
+    for one, vector in zip(ids, together, strict=False):
+        np.testing.assert_allclose(model.encoder.recompute(one, DIM, left_out), vector, atol=1e-5)
+    return together[:-1]
+
+
+def test_an_end_of_text_token_is_put_behind_every_text_and_counted(tmp_path: Path) -> None:
+    source = Path(save_tiny_model("qwen3", tmp_path))
+    change_json(source / "tokenizer.json", post_processor=None)
+    texts = ["kafka topic offset", "a", "broker " * 100]
+    plain, ended = load(source, dtype="float32"), load(source, append_eos=True, dtype="float32")
+    reference = SentenceTransformer(str(source), device="cpu")
+    eos = reference.tokenizer.eos_token_id
+
+    [before, after] = [model.tokenizer.tokenize(texts[:2], [Truncate.NONE] * 2) for model in (plain, ended)]
+    assert [tokens.ids for tokens in after] == [[*tokens.ids, eos] for tokens in before]
+    for truncation in (Truncate.START, Truncate.END):
+        [cut] = ended.tokenizer.tokenize(texts[2:], [truncation])
+        assert (len(cut.ids), cut.ids[-1], cut.length_before > LIMIT) == (LIMIT, eos, True)
+    theirs = reference.encode([text + reference.tokenizer.eos_token for text in texts[:2]], show_progress_bar=False)
+    assert least_cosine(encode(ended, texts[:2], [[0, 1]]), theirs) >= 0.9999
+    assert ended.card.revision != plain.card.revision
+
+
+def test_a_model_without_an_end_of_text_token_cannot_append_one(tiny: Path) -> None:
+    assert "no end-of-text token" in refusal(tiny, append_eos=True)
 
 
 def test_pooling_is_the_models_own_unless_the_settings_set_one(tiny: Path) -> None:

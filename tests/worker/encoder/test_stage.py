@@ -53,7 +53,9 @@ class FakeEncoder:
         self.recomputed: list[int] = []
         self._when_called = when_called
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         number = len(self.batches)
         self.batches.append([ids[0] for ids in batch])
         self.dims.append(list(dims))
@@ -64,7 +66,7 @@ class FakeEncoder:
         vectors[[ids[0] in BAD_ROW for ids in batch]] = np.nan
         return vectors
 
-    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
         self.recomputed.append(ids[0])
         if ids[0] == RECOMPUTE_FAILS:
             raise RuntimeError("no such kernel")
@@ -79,7 +81,9 @@ class RoomFor(FakeEncoder):
         super().__init__()
         self.room = inputs
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         vectors = super().encode(batch, dims)
         if len(batch) > self.room:
             raise DeviceMemoryError("no room")

@@ -27,7 +27,7 @@ class Ones:
         self.is_padded = is_padded
         self.threads: list[int] = []
 
-    def __call__(self, batch: Sequence[Sequence[int]]) -> torch.Tensor:
+    def __call__(self, batch: Sequence[Sequence[int]], unpooled: Sequence[int] = ()) -> torch.Tensor:
         self.threads.append(torch.get_num_threads())
         if any(ids[0] == 13 for ids in batch):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
