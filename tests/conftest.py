@@ -61,6 +61,17 @@ def _skip_or_fail_without_kafka() -> None:
     skip_for_want_of(_NO_KAFKA + reason)
 
 
+# --- what workers remember ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _caches_of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers remember what they found out about a device: here for this run only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 # --- markers and order ------------------------------------------------------------------------------------
 
 

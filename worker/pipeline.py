@@ -26,6 +26,7 @@ from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
 from .destinations import Destinations
+from .encoder.calibration import calibrated_budget, default_folder
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
 from .errors import DrainError
@@ -169,7 +170,7 @@ class Worker:
         encoder = EncoderStage(
             model.encoder,
             Scheduler(
-                settings.batch.budget_tokens or card.budget_tokens,
+                settings.batch.budget_tokens or calibrated_budget(model, default_folder()),
                 settings.batch.max_inputs,
                 bulk_share=settings.batch.bulk_share,
                 interactive_bulk_seconds=settings.batch.interactive_bulk_seconds,

@@ -73,7 +73,7 @@ class BatchSettings(BaseModel):
     model_config = _GROUP
 
     budget_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of one batch, padding counted where there is any; none given: by device (CPU 2048, GPU 32768)."""
+    """Tokens of one batch, padding counted where there is any; none given: tried out at the first start."""
     max_inputs: Annotated[int, Field(ge=1)] = 512
     """Inputs of one batch at the most."""
     bulk_share: Annotated[float, Field(ge=0, lt=1)] = 0.2
