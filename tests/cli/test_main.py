@@ -36,6 +36,7 @@ FLAGS = {
         "--output",
         "--format",
         "--field",
+        "--give-up-after",
         "--id-field",
         "--errors",
         "--resume",
