@@ -154,9 +154,10 @@ def _path(broker: Broker, runner: asyncio.Runner, rounds: int, calls: int) -> di
     """The path alone, with a worker that computes nothing."""
     with ExitStack() as leaving:
         service = Service(leaving, broker, "--encoder", "null")
-        names = [f"benchmark-{uuid.uuid4().hex[:8]}-{way}" for way in ("there", "back")]
-        broker.create_plain(*names)
-        bare = leaving.enter_context(BareRoundTrip(broker.bootstrap, *names, broker.cluster.profile.prompt_fetch_ms))
+        there, back = (f"benchmark-{uuid.uuid4().hex[:8]}-{way}" for way in ("there", "back"))
+        broker.create_plain(there, back)
+        fetch_ms = broker.cluster.profile.prompt_fetch_ms
+        bare = leaving.enter_context(BareRoundTrip(broker.bootstrap, there, back, fetch_ms))
         http = SequentialCalls(runner, service.url)
         sides = {"http": http.seconds, "bare": lambda count: [bare.seconds(_BODY) for _ in range(count)]}
         taken = _in_turn(sides, rounds, calls)

@@ -1,0 +1,142 @@
+"""Every figure that a benchmark gives, and the target it is held to: one table, for the commands and for the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Bounds that a figure should keep."""
+
+    lowest: float | None = None
+    highest: float | None = None
+    feature: str = ""
+    """The processor's feature that it supposes; empty: none."""
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure keeps them."""
+        return (self.lowest is None or figure >= self.lowest) and (self.highest is None or figure <= self.highest)
+
+    def __str__(self) -> str:
+        if self.lowest is not None and self.highest is not None:
+            return f"{self.lowest:g} to {self.highest:g}"
+        return f">= {self.lowest:g}" if self.highest is None else f"<= {self.highest:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row: a number that a benchmark gives."""
+
+    what: str
+    targets: tuple[Target, ...] = ()
+    """The first one whose feature the processor has counts."""
+    unit: str = ""
+    """Empty: a ratio."""
+    sides_unit: str = "texts/s"
+    """Of what is compared, where the figure is a ratio."""
+
+    def target(self, features: Collection[str]) -> Target | None:
+        """The target that a machine is held to."""
+        return next((one for one in self.targets if not one.feature or one.feature in features), None)
+
+
+def _at_least(bound: float, feature: str = "") -> Target:
+    return Target(lowest=bound, feature=feature)
+
+
+def _at_most(bound: float) -> Target:
+    return Target(highest=bound)
+
+
+_AUTO_TO_ENCODE: Final = (_at_least(4.2, "amx_bf16"), _at_least(2.4, "avx512_bf16"), _at_least(1.5))
+_AUTO_COSINE: Final = (_at_least(0.9998),)
+
+FIGURES: Final[dict[str, dict[str, Figure]]] = {
+    "engine": {
+        "float32": Figure("engine in process against `encode`, float32 both", (_at_least(1.5),)),
+        "auto": Figure("engine in process, dtype auto, against `encode` in float32", _AUTO_TO_ENCODE),
+        "auto-bfloat16": Figure("the same, against `encode` with bfloat16 weights", (_at_least(1.5),)),
+        "cosine-float32": Figure("worst cosine to `encode`, float32 both", (_at_least(0.999999),), "cosine"),
+        "cosine-auto": Figure("worst cosine to `encode` in float32, dtype auto", _AUTO_COSINE, "cosine"),
+        "alone-float32": Figure(
+            "worst cosine of an input alone to the same in any batch", (_at_least(0.99999),), "cosine"
+        ),
+        "alone-auto": Figure("the same, dtype auto", _AUTO_COSINE, "cosine"),
+    },
+    "pipeline": {
+        "engine": Figure("topic to topic against the engine in process", (_at_least(0.9),)),
+        "encode": Figure("topic to topic against `encode` in float32"),
+    },
+    "http": {
+        "bare": Figure("HTTP call without a model against a bare round trip over two topics", sides_unit="ms"),
+        "callers": Figure("HTTP calls without a model from 64 callers at once", unit="requests/s"),
+        "encode": Figure("HTTP call with one short text against `encode` of it", (_at_most(1.3),), sides_unit="ms"),
+    },
+    "loop": {
+        "float32": Figure(
+            "topic to topic against a loop of consume, `encode`, produce; float32 both", (_at_least(4),)
+        ),
+        "auto": Figure("the same, our dtype auto", (_at_least(10),)),
+    },
+    "path": {
+        "base64": Figure("worker's CPU time a request without a model, 384 floats as base64", (_at_most(50),), "us"),
+        "base64-rate": Figure("requests a second of the same runs", unit="requests/s"),
+        "float": Figure("worker's CPU time a request without a model, 384 floats as JSON", (_at_most(80),), "us"),
+        "float-rate": Figure("requests a second of the same runs", unit="requests/s"),
+    },
+    "lanes": {
+        "interactive": Figure(
+            "interactive p99 while bulk saturates the worker, against p99 without bulk + 50 ms",
+            (_at_most(1.5),),
+            sides_unit="ms",
+        ),
+        "share": Figure("share of the tokens that bulk keeps while both lanes are full", (_at_least(0.2),), "share"),
+    },
+    "openvino": {
+        "float32": Figure("encoder against OpenVINO on the same batches, float32 both", (_at_least(1),)),
+        "bfloat16": Figure("encoder against OpenVINO on the same batches, bfloat16 both", (_at_least(1),)),
+    },
+    "infinity": {
+        "float32": Figure("topic to topic against Infinity over HTTP, float32 both", (_at_least(3),)),
+        "bfloat16": Figure("topic to topic against Infinity over HTTP, bfloat16 both", (_at_least(3),)),
+    },
+    "scaling": {
+        "time": Figure(
+            "time of ten times the requests against ten times the time", (Target(0.9, 1.1),), sides_unit="s"
+        ),
+        "memory": Figure(
+            "worker's memory, last against first tenth of the long run", (Target(0.97, 1.03),), sides_unit="MiB"
+        ),
+    },
+    "startup": {
+        "first-vector": Figure(
+            "worker's start to its first vector, against a script that calls `encode`", sides_unit="s"
+        ),
+        "import": Figure("of which importing torch and sentence-transformers", unit="s"),
+        "load": Figure("of which loading the model, the check of packed batches included", unit="s"),
+        "join": Figure("of which joining the group, from ready to the first vector", unit="s"),
+    },
+    "duplicates": {
+        "saved-0": Figure("inputs over inputs computed, all different", unit="times"),
+        "saved-30": Figure("inputs over inputs computed, 30 % of them repeated", unit="times"),
+        "saved-60": Figure("inputs over inputs computed, 60 % of them repeated", unit="times"),
+        "rate-30": Figure("texts a second with 30 % repeated, against none"),
+        "rate-60": Figure("texts a second with 60 % repeated, against none"),
+    },
+    "gpu": {
+        "large": Figure("e5-large / bge-m3 shape at 512 tokens", (_at_least(0.75),), "Mtok/s"),
+        "llama": Figure("Llama-3.2-1B shape at 512 tokens", (_at_least(0.24),), "Mtok/s"),
+        "minilm": Figure("MiniLM shape at 512 tokens", (_at_least(8),), "Mtok/s"),
+        "encode-float32": Figure("engine in process against `encode` in float32", (_at_least(4),)),
+        "encode-bfloat16": Figure("engine in process against `encode` in bfloat16", (_at_least(1.5),)),
+        "packed": Figure("packed batches against padded ones, mixed lengths", (_at_least(1.3),), sides_unit="Mtok/s"),
+        "busy": Figure("share of a topic-to-topic run that the device is busy", (_at_least(0.95),), "share"),
+        "tokenizer": Figure("the tokenizer by itself, on all cores", unit="Mtok/s"),
+    },
+}
+"""Benchmark -> key -> row, in the order they are run and shown."""
