@@ -117,9 +117,10 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "first-vector": Figure(
             "worker's start to its first vector, against a script that calls `encode`", sides_unit="s"
         ),
-        "import": Figure("of which importing torch and sentence-transformers", unit="s"),
-        "load": Figure("of which loading the model, the check of packed batches included", unit="s"),
-        "join": Figure("of which joining the group, from ready to the first vector", unit="s"),
+        "connect": Figure("from the start of the process until it has found the broker", unit="s"),
+        "load": Figure("from there until the model is loaded and the check of packed batches is done", unit="s"),
+        "import": Figure("of which importing torch and sentence-transformers, in a process by itself", unit="s"),
+        "join": Figure("from there, joining the group, to the first vector", unit="s"),
     },
     "duplicates": {
         "saved-0": Figure("inputs over inputs computed, all different", unit="times"),

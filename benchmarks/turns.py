@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -30,3 +31,9 @@ def seconds(side: Callable[[], object]) -> float:
 def rate(side: Callable[[], object], count: int) -> Callable[[], float]:
     """The side as one that gives how many of its `count` things it does a second."""
     return lambda: count / seconds(side)
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and 99th percentile of at least two values."""
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return {"p50": cuts[49], "p99": cuts[98]}
