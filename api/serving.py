@@ -48,7 +48,8 @@ def bind(host: str, port: int) -> socket.socket:
         SettingsError: It is taken or may not be used; one line that names the port and the flag.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # Named, or asyncio leaves Nagle's algorithm on, and every answer's second half waits 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -38,15 +38,17 @@ class CountingEncoder:
         self.limits = encoder.limits
         self.inputs = 0
 
-    def encode(self, batch: Sequence[Sequence[int]], dims: Sequence[int]) -> NDArray[np.float32]:
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         self.inputs += len(batch)
-        return self._encoder.encode(batch, dims)
+        return self._encoder.encode(batch, dims, unpooled)
 
-    def recompute(self, ids: Sequence[int], dim: int) -> NDArray[np.float32]:
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         self.inputs += 1
-        return self._encoder.recompute(ids, dim)
+        return self._encoder.recompute(ids, dim, unpooled)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Final
 
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -70,14 +71,15 @@ class Broker:
         if self._embedded:
             self._embedded.create_topic(name, 1)
         else:
-            self._admin().create_topics([NewTopic(name, 1)])[name].result()
+            self._admin.create_topics([NewTopic(name, 1)])[name].result()
             self._leaving.callback(self._delete, [name])
         return name
 
     def _delete(self, names: list[str]) -> None:
-        for future in self._admin().delete_topics(names).values():
+        for future in self._admin.delete_topics(names).values():
             future.result(_DELETED_SECONDS)
 
+    @cached_property
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap})
 

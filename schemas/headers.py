@@ -65,6 +65,8 @@ class RequestHeaders:
     @property
     def malformed_destination(self) -> str | None:
         """The reply header that cannot be honoured, when there is one."""
+        if not self.malformed:
+            return None
         return next((name for name in self.malformed if name in (REPLY_TOPIC, REPLY_PARTITION)), None)
 
 

@@ -43,12 +43,15 @@ class LaneOffsets:
         self._every_seconds = commit_every_seconds
         self._last_commit_at = time.monotonic()
         self._progress = threading.Condition()
+        self._waited_for = False
 
     def acknowledged(self, submitted: Submitted) -> None:
         """The broker has everything this message led to."""
         self.tracker.acknowledge(submitted)
-        with self._progress:
-            self._progress.notify_all()
+        # Read after the watermark has moved: who begins to wait from here on sees it moved.
+        if self._waited_for:
+            with self._progress:
+                self._progress.notify_all()
 
     def commit_if_due(self, consumer: GroupConsumer) -> None:
         """Commit when it is time to and there is something to."""
@@ -75,4 +78,7 @@ class LaneOffsets:
         """
         chosen = None if partitions is None else list(partitions)
         with self._progress:
-            return self._progress.wait_for(lambda: self.tracker.pending_in(chosen) == 0, timeout_seconds)
+            self._waited_for = True
+            done = self._progress.wait_for(lambda: self.tracker.pending_in(chosen) == 0, timeout_seconds)
+            self._waited_for = False
+        return done

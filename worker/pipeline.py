@@ -30,6 +30,7 @@ from .encoder.calibration import calibrated_budget, default_folder
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
 from .errors import DrainError
+from .garbage import loaded_left_alone
 from .intake import Intake
 from .offsets import LaneOffsets
 from .ordering import KeyOrder
@@ -92,7 +93,8 @@ class Worker:
         try:
             model = self._load(cluster)
             if not self._stop.is_set():
-                self._serve(cluster, model, producers, in_flight, beats)
+                with loaded_left_alone():
+                    self._serve(cluster, model, producers, in_flight, beats)
         finally:
             beats.stop()
             beating.join(_JOIN_SECONDS)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import time
@@ -74,6 +75,28 @@ def test_port_0_takes_a_free_one() -> None:
         assert listening.getsockname()[1] > 0
 
 
+async def _delays_small_packets(listening: socket.socket) -> bool:
+    """Whether a connection that asyncio accepts there holds its packets back until the last one is acknowledged."""
+    accepted: asyncio.Future[asyncio.BaseTransport] = asyncio.get_running_loop().create_future()
+
+    class Accepting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.set_result(transport)
+
+    async with await asyncio.get_running_loop().create_server(Accepting, sock=listening) as server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        transport = await accepted
+        ours = transport.get_extra_info("socket")
+        delays = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 0
+        transport.abort()
+        writer.close()
+    return delays
+
+
+def test_no_answer_waits_for_the_acknowledgement_of_its_first_half() -> None:
+    assert not asyncio.run(_delays_small_packets(bind("127.0.0.1", 0)))
+
+
 def test_a_taken_port_is_named_with_the_flag_that_chooses_another(taken_port: int) -> None:
     with pytest.raises(SettingsError, match=rf"127\.0\.0\.1:{taken_port} .*--port"):
         bind("127.0.0.1", taken_port)
@@ -107,6 +130,7 @@ def test_sigterm_ends_an_api_that_waits_for_its_broker_with_status_0() -> None:
 def test_a_stop_between_its_first_breath_and_its_first_request_is_heard() -> None:
     # The moment is chosen by the API itself: just before its server begins to serve.
     script = f"""
+import asyncio
 import os, uvicorn
 from cli.main import run
 serve = uvicorn.Server.serve
