@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # Flags for `make run`, and for pytest under `make test` and `make test-fast`.
 ARGS ?=
+# A Kafka for `make benchmarks`; empty: the embedded broker.
+BOOTSTRAP ?=
 # Where `make kafka` listens on 127.0.0.1, and the folder of its data.
 PORT ?= 9092
 DATA ?= .kafka/data
@@ -18,7 +20,7 @@ INSTALLED_TESTS := .venv/.installed-tests
 FOREGROUND := if [ -t 0 ]; then set -m; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format kafka clean
+.PHONY: help install run test test-fast lint format kafka benchmarks clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +49,9 @@ format: $(INSTALLED_TESTS)  ## rewrite the code in its one format
 
 kafka: $(INSTALLED)  ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C, needs Java 17 and Maven (PORT=, DATA=)
 	@$(FOREGROUND) $(BIN)/python -m tests.kafka_broker --port $(PORT) --data "$(DATA)"; exit $$?
+
+benchmarks: $(INSTALLED_TESTS)  ## measure everything on this machine, hours, and draw it into docs/benchmarks.md (BOOTSTRAP=host:port)
+	$(BIN)/python -m benchmarks.everything --bootstrap "$(BOOTSTRAP)"
 
 clean:  ## remove .venv, Kafka's jars and data, installed clients, and every cache
 	rm -rf .venv .kafka .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

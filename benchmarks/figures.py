@@ -36,9 +36,9 @@ class Figure:
     targets: tuple[Target, ...] = ()
     """The first one whose feature the processor has counts."""
     unit: str = ""
-    """Empty: a ratio."""
+    """Empty: a number without one, a ratio for instance."""
     sides_unit: str = "texts/s"
-    """Of what is compared, where the figure is a ratio."""
+    """Of the two sides, where the figure is a ratio of them."""
 
     def target(self, features: Collection[str]) -> Target | None:
         """The target that a machine is held to."""
@@ -60,13 +60,15 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
     "engine": {
         "float32": Figure("engine in process against `encode`, float32 both", (_at_least(1.5),)),
         "auto": Figure("engine in process, dtype auto, against `encode` in float32", _AUTO_TO_ENCODE),
-        "auto-bfloat16": Figure("the same, against `encode` with bfloat16 weights", (_at_least(1.5),)),
-        "cosine-float32": Figure("worst cosine to `encode`, float32 both", (_at_least(0.999999),), "cosine"),
-        "cosine-auto": Figure("worst cosine to `encode` in float32, dtype auto", _AUTO_COSINE, "cosine"),
-        "alone-float32": Figure(
-            "worst cosine of an input alone to the same in any batch", (_at_least(0.99999),), "cosine"
+        "auto-bfloat16": Figure(
+            "engine in process, dtype auto, against `encode` with bfloat16 weights", (_at_least(1.5),)
         ),
-        "alone-auto": Figure("the same, dtype auto", _AUTO_COSINE, "cosine"),
+        "cosine-float32": Figure("worst cosine to `encode`, float32 both", (_at_least(0.999999),)),
+        "cosine-auto": Figure("worst cosine to `encode` in float32, dtype auto", _AUTO_COSINE),
+        "alone-float32": Figure(
+            "worst cosine of an input alone to itself in other batches, float32", (_at_least(0.99999),)
+        ),
+        "alone-auto": Figure("worst cosine of an input alone to itself in other batches, dtype auto", _AUTO_COSINE),
     },
     "pipeline": {
         "engine": Figure("topic to topic against the engine in process", (_at_least(0.9),)),
@@ -81,13 +83,15 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "float32": Figure(
             "topic to topic against a loop of consume, `encode`, produce; float32 both", (_at_least(4),)
         ),
-        "auto": Figure("the same, our dtype auto", (_at_least(10),)),
+        "auto": Figure(
+            "topic to topic, dtype auto, against a loop of consume, `encode`, produce in float32", (_at_least(10),)
+        ),
     },
     "path": {
         "base64": Figure("worker's CPU time a request without a model, 384 floats as base64", (_at_most(50),), "us"),
-        "base64-rate": Figure("requests a second of the same runs", unit="requests/s"),
+        "base64-rate": Figure("requests a second of these runs, base64", unit="requests/s"),
         "float": Figure("worker's CPU time a request without a model, 384 floats as JSON", (_at_most(80),), "us"),
-        "float-rate": Figure("requests a second of the same runs", unit="requests/s"),
+        "float-rate": Figure("requests a second of these runs, JSON", unit="requests/s"),
     },
     "lanes": {
         "interactive": Figure(
@@ -95,7 +99,7 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
             (_at_most(1.5),),
             sides_unit="ms",
         ),
-        "share": Figure("share of the tokens that bulk keeps while both lanes are full", (_at_least(0.2),), "share"),
+        "share": Figure("share of the tokens that bulk keeps while both lanes are full", (_at_least(0.2),)),
     },
     "openvino": {
         "float32": Figure("encoder against OpenVINO on the same batches, float32 both", (_at_least(1),)),
@@ -136,7 +140,7 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "encode-float32": Figure("engine in process against `encode` in float32", (_at_least(4),)),
         "encode-bfloat16": Figure("engine in process against `encode` in bfloat16", (_at_least(1.5),)),
         "packed": Figure("packed batches against padded ones, mixed lengths", (_at_least(1.3),), sides_unit="Mtok/s"),
-        "busy": Figure("share of a topic-to-topic run that the device is busy", (_at_least(0.95),), "share"),
+        "busy": Figure("share of a topic-to-topic run that the device is busy", (_at_least(0.95),)),
         "tokenizer": Figure("the tokenizer by itself, on all cores", unit="Mtok/s"),
     },
 }

@@ -119,7 +119,7 @@ def _line(what: str, unit: str, sides_unit: str, figure: Measured) -> str:
 
 def number(value: float) -> str:
     """A figure as people read it; cosines near 1 keep what sets them apart."""
-    if 0.99 < value < 1:
+    if 0.999 < value < 1:
         return f"{value:.7f}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
