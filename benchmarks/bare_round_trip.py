@@ -63,6 +63,8 @@ class BareRoundTrip:
         self._echo.terminate()
         self._echo.wait()
         self._producer.flush(_WAIT_SECONDS)
+        # Kept longer it would complain that the embedded broker is gone.
+        del self._producer
         self._consumer.close()
 
 

@@ -61,7 +61,7 @@ def _path(broker: Broker, runner: asyncio.Runner, options: argparse.Namespace, r
         def bare_seconds(count: int) -> list[float]:
             return [bare.seconds(_BODY) for _ in range(count)]
 
-        _compare(results, "bare", _sequential(runner, url), bare_seconds, options.rounds, options.calls)
+        _compare(results, "bare", _sequential(leaving, runner, url), bare_seconds, options.rounds, options.calls)
         flood = partial(_flood, runner, url, options.calls * 5)
         results.measure("callers", [options.calls * 5 / seconds(flood) for _ in range(options.rounds)])
 
@@ -76,7 +76,9 @@ def _model(broker: Broker, runner: asyncio.Runner, options: argparse.Namespace, 
 
         url = _serve(leaving, broker, "--dtype", options.dtype)
         calls = max(2, options.calls // 4)
-        _compare(results, "encode", _sequential(runner, url), encode_seconds, options.rounds, calls, options.dtype)
+        _compare(
+            results, "encode", _sequential(leaving, runner, url), encode_seconds, options.rounds, calls, options.dtype
+        )
 
 
 def _serve(leaving: ExitStack, broker: Broker, *worker_flags: str) -> str:
@@ -86,9 +88,10 @@ def _serve(leaving: ExitStack, broker: Broker, *worker_flags: str) -> str:
     return start_api(leaving, broker, topics)
 
 
-def _sequential(runner: asyncio.Runner, url: str) -> Callable[[int], list[float]]:
+def _sequential(leaving: ExitStack, runner: asyncio.Runner, url: str) -> Callable[[int], list[float]]:
     """One caller that awaits each answer before it asks again: seconds of each of so many calls."""
     caller = runner.run(Caller.connect(url))
+    leaving.callback(lambda: runner.run(caller.close()))
 
     async def calls(count: int) -> list[float]:
         taken = []

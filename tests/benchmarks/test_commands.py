@@ -1,0 +1,67 @@
+"""Every command, as small as can be: it runs, and what it writes holds finite figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from benchmarks.figures import FIGURES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WITHOUT_MODEL = {
+    "path": ["--requests", "500"],
+    "lanes": ["--encoder", "null", "--calls", "4", "--backlog", "20", "--seconds", "0.2"],
+    "scaling": ["--encoder", "null", "--texts", "20"],
+}
+_WITH_MODEL = {
+    "engine": ["--texts", "8"],
+    "pipeline": ["--texts", "8", "--dtype", "float32"],
+    "http": ["--calls", "4"],
+    "duplicates": ["--texts", "10"],
+    "gpu": ["--texts", "6", "--device", "cpu", "--shapes", "tiny"],
+}
+
+
+def _run(benchmark: str, arguments: list[str], folder: Path) -> None:
+    file = folder / f"{benchmark}.json"
+    import_module(f"benchmarks.{benchmark}").main([*arguments, "--rounds", "1", "--json", str(file)])
+    result = json.loads(file.read_text())
+
+    measured = {figure["key"] for figure in result["figures"]}
+    assert measured <= set(FIGURES[benchmark])
+    assert measured
+    assert all(math.isfinite(figure["median"]) and figure["median"] > 0 for figure in result["figures"])
+    assert result["machine"]["packages"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("benchmark", _WITHOUT_MODEL)
+def test_a_benchmark_of_the_path_writes_finite_figures(benchmark: str, tmp_path: Path) -> None:
+    _run(benchmark, _WITHOUT_MODEL[benchmark], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.parametrize("benchmark", _WITH_MODEL)
+def test_a_benchmark_with_a_model_writes_finite_figures(benchmark: str, tmp_path: Path) -> None:
+    _run(benchmark, _WITH_MODEL[benchmark], tmp_path)
+
+
+@pytest.mark.slow
+def test_without_a_gpu_the_benchmark_of_gpus_says_so_and_exits_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(SystemExit) as ended:
+        import_module("benchmarks.gpu").main([])
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == "no CUDA device here: nothing is measured\n"
