@@ -13,6 +13,8 @@ from schemas.topics import Lane
 from transport.messages import Message
 from transport.offsets import Submitted
 from worker.bounds import InFlight
+from worker.duplicates import Duplicates
+from worker.encoder.calibration import calibrated_budget, default_folder
 from worker.encoder.loading import load_model
 from worker.encoder.stage import EncoderStage
 from worker.request import RequestInFlight
@@ -55,12 +57,13 @@ class EngineInProcess:
         self._stage = EncoderStage(
             model.encoder,
             Scheduler(
-                batch.budget_tokens or model.card.budget_tokens,
+                batch.budget_tokens or calibrated_budget(model, default_folder()),
                 batch.max_inputs,
                 bulk_share=batch.bulk_share,
                 interactive_bulk_seconds=batch.interactive_bulk_seconds,
                 is_padded=model.encoder.limits.is_padded,
             ),
+            Duplicates(),
             is_current=lambda _: True,
             on_finished=self._finish,
             clock_skew_seconds=0,

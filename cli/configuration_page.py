@@ -156,7 +156,7 @@ def _default(name: str, field: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    if name.endswith("bytes"):
+    if name.endswith("bytes") and value:
         unit, size = ("MiB", MEBIBYTE) if value % MEBIBYTE == 0 else ("KiB", 1024)
         return f"`{value}` ({value // size} {unit})"
     return f"`{value}`"

@@ -26,6 +26,7 @@ from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
 from .destinations import Destinations
+from .duplicates import Duplicates
 from .encoder.calibration import calibrated_budget, default_folder
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
@@ -39,6 +40,7 @@ from .publisher import Publisher
 from .scheduler import Scheduler
 from .stages import StageFailure, start_stage
 from .tokenization import Tokenization
+from .vector_cache import VectorCache
 
 if TYPE_CHECKING:
     from .encoder.interface import LoadedModel
@@ -178,6 +180,7 @@ class Worker:
                 interactive_bulk_seconds=settings.batch.interactive_bulk_seconds,
                 is_padded=model.encoder.limits.is_padded,
             ),
+            Duplicates(VectorCache(settings.batch.cache_bytes) if settings.batch.cache_bytes else None),
             is_current=is_current,
             on_finished=publish,
             clock_skew_seconds=settings.clock_skew_seconds,

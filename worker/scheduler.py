@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.topics import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from .request import RequestInFlight
 
@@ -50,6 +50,10 @@ class WaitingInput:
     taken: bool = field(init=False, default=False)
     came_after: int = field(init=False, default=0)
     """Batches of its lane cut before it came."""
+    leads_by: Hashable | None = field(init=False, default=None)
+    """What those that follow it find it by; None: none can."""
+    failed_before: bool = field(init=False, default=False)
+    """Whether the same input of another request failed, and this one stands in for it."""
 
     @property
     def generation(self) -> int:

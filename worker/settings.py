@@ -80,6 +80,8 @@ class BatchSettings(BaseModel):
     """Share of the device that bulk work keeps while interactive work waits."""
     interactive_bulk_seconds: Annotated[float, Field(gt=0)] = 0.05
     """Device time of a bulk batch while interactive traffic is about."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 0
+    """Memory for vectors of earlier inputs, so that the same ones are not computed again; 0: none are kept."""
 
 
 class BoundSettings(BaseModel):

@@ -4,7 +4,7 @@ As many threads as the encoder has slots, each with one batch at a time. Where t
 the slot beyond what it computes side by side launches the next batch ahead, unless interactive traffic is about. A
 batch that fails is halved until the request at fault stands alone; its neighbours are answered. When input after
 input fails, the fault is ours and the worker stops. Where the device had no room, batches are smaller from then on,
-and grow back.
+and grow back. Same inputs are computed once; who is behind whom, `duplicates` keeps.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from ..errors import DeviceMemoryError, EncoderBrokenError
 from ..outcomes import deadline_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from ..duplicates import Duplicates
     from ..request import RequestInFlight
     from ..scheduler import Batch, Scheduler, WaitingInput
     from .interface import Encoder
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _FAILURES_IN_A_ROW: Final = 16
-"""Requests, each counted once: one request full of poison is the caller's, many are ours."""
+"""Requests, each counted once, and of those that wait for the same input the first: one request or one input full of
+poison is the caller's, many are ours."""
 
 
 class EncoderStage:
@@ -43,6 +45,7 @@ class EncoderStage:
     Args:
         encoder: The device.
         scheduler: Chooses batches; used under this stage's lock only.
+        duplicates: Knows which inputs are the same.
         is_current: Whether a request's partition is still ours.
         on_finished: Gets every request whose last input is dealt with.
         clock_skew_seconds: How much later than its deadline a request counts as expired.
@@ -52,6 +55,7 @@ class EncoderStage:
         self,
         encoder: Encoder,
         scheduler: Scheduler,
+        duplicates: Duplicates,
         *,
         is_current: Callable[[RequestInFlight], bool],
         on_finished: Callable[[RequestInFlight], None],
@@ -59,6 +63,7 @@ class EncoderStage:
     ) -> None:
         self._encoder = encoder
         self._scheduler = scheduler
+        self._duplicates = duplicates
         self._is_current = is_current
         self._on_finished = on_finished
         self._clock_skew_ms = clock_skew_seconds * 1000
@@ -67,13 +72,23 @@ class EncoderStage:
         self._under_way = 0
         """Batches that slots are at; under the lock of `_ready`, as the scheduler is."""
         self._settling = threading.RLock()
-        """What becomes of a request is written by one slot at a time: its inputs may lie in several batches."""
+        """What becomes of a request is written by one thread at a time: its inputs may lie in several batches. The
+        lock of `_ready` may be taken under this one, never the other way round."""
         self._failures_in_a_row = 0
         self._done_at = float("-inf")
         """When a device that computes one batch at a time was last done with one."""
 
     def submit(self, inputs: list[WaitingInput]) -> None:
-        """Queue the inputs of one request; never blocks."""
+        """Queue the inputs of one request; waits for no batch."""
+        to_compute, known = self._duplicates.admit(inputs)
+        if to_compute:
+            self._schedule(to_compute)
+        if known:
+            with self._settling:
+                for waiting, vector in known:
+                    self._answer([waiting], vector)
+
+    def _schedule(self, inputs: list[WaitingInput]) -> None:
         with self._ready:
             self._scheduler.add(inputs, time.monotonic())
             self._ready.notify_all()
@@ -111,13 +126,7 @@ class EncoderStage:
         return None
 
     def _compute(self, batch: Batch) -> None:
-        inputs: list[WaitingInput] = []
-        with self._settling:
-            for waiting in batch.inputs:
-                if self._is_wanted(waiting.item):
-                    inputs.append(waiting)
-                else:
-                    self._settle(waiting.item)
+        inputs = self._wanted(batch.inputs)
         if not inputs:
             return
         started_at = time.monotonic()
@@ -142,6 +151,19 @@ class EncoderStage:
                 started_at, self._done_at = max(started_at, self._done_at), now
             self._scheduler.measured(batch.cost_tokens, now - started_at)
 
+    def _wanted(self, inputs: Iterable[WaitingInput]) -> list[WaitingInput]:
+        """Those whose computing still serves anybody: in place of a request that is over, the next follower's."""
+        wanted = []
+        with self._settling:
+            for waiting in inputs:
+                candidate: WaitingInput | None = waiting
+                while candidate is not None and not self._is_wanted(candidate.item):
+                    self._settle(candidate.item)
+                    candidate = self._duplicates.given_up(candidate)
+                if candidate is not None:
+                    wanted.append(candidate)
+        return wanted
+
     def _is_wanted(self, item: RequestInFlight) -> bool:
         """Whether computing this request still serves anybody; notes a deadline that passed meanwhile."""
         if item.error is not None or not self._is_current(item):
@@ -163,14 +185,20 @@ class EncoderStage:
     def _deliver_one(self, waiting: WaitingInput, vector: NDArray[np.float32]) -> None:
         with self._settling:
             self._failures_in_a_row = 0
+            self._answer([waiting, *self._duplicates.delivered(waiting, vector)], vector)
+
+    def _answer(self, inputs: Iterable[WaitingInput], vector: NDArray[np.float32]) -> None:
+        """Give them their vector; under the lock of `_settling`."""
+        for waiting in inputs:
             if waiting.item.deliver(waiting.index, vector):
                 self._on_finished(waiting.item)
 
     def _recompute(self, waiting: WaitingInput) -> None:
         """A vector was not finite, or zero: once more in float32, then it is our fault."""
-        if waiting.item.error is not None:
-            self._settle(waiting.item)
+        wanted = self._wanted([waiting])
+        if not wanted:
             return
+        [waiting] = wanted
         try:
             vector = self._encoder.recompute(waiting.ids, waiting.item.dim, waiting.unpooled)
         except Exception as error:  # noqa: BLE001 - reported as our fault
@@ -182,13 +210,9 @@ class EncoderStage:
             self._give_up(waiting, ArithmeticError("the model gives no finite vector for this input"))
 
     def _isolate(self, inputs: list[WaitingInput], error: Exception) -> None:
-        """Halve a failed batch until what fails stands alone; what belongs to a failed request is left out."""
-        with self._settling:
-            wanted = [waiting for waiting in inputs if waiting.item.error is None]
-            for waiting in inputs:
-                if waiting.item.error is not None:
-                    self._settle(waiting.item)
-        if len(wanted) < len(inputs):
+        """Halve a failed batch until what fails stands alone; what serves nobody any more is left out."""
+        wanted = self._wanted(inputs)
+        if wanted != inputs:
             self._try_again(wanted)
         elif len(inputs) == 1:
             self._give_up(inputs[0], error)
@@ -219,7 +243,7 @@ class EncoderStage:
             error=repr(error),
         )
         with self._settling:
-            self._failures_in_a_row += 1
+            self._failures_in_a_row += not waiting.failed_before
             if self._failures_in_a_row >= _FAILURES_IN_A_ROW:
                 raise EncoderBrokenError(
                     f"{self._failures_in_a_row} requests in a row failed in the encoder"
@@ -236,6 +260,9 @@ class EncoderStage:
                     )
                 )
             self._settle(item)
+        successor = self._duplicates.given_up(waiting, failed=True)
+        if successor is not None:
+            self._schedule([successor])
 
     def _settle(self, item: RequestInFlight) -> None:
         with self._settling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from contextlib import contextmanager
@@ -9,16 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError
 from schemas.topics import Lane
 from tests.stack.waiting import wait_until
+from worker.duplicates import Duplicates
 from worker.encoder import stage as stage_module
 from worker.encoder.interface import Limits
 from worker.encoder.stage import EncoderStage
 from worker.errors import DeviceMemoryError, EncoderBrokenError
 from worker.scheduler import Scheduler, WaitingInput
+from worker.vector_cache import VectorCache
 
 from ..fakes import DIM, an_item, error_of
 
@@ -33,18 +38,24 @@ pytestmark = pytest.mark.timeout(20)
 
 FAILS, NOT_FINITE, NEVER_FINITE, RECOMPUTE_FAILS = 1000, 1001, 1002, 1003
 BAD_ROW = {NOT_FINITE, NEVER_FINITE, RECOMPUTE_FAILS}
+MARKERS = 10_000
+"""Inputs of the same marker fare the same; a multiple of this added makes them different ones."""
+
+
+def marker_of(ids: Sequence[int]) -> int:
+    return ids[0] % MARKERS
 
 
 def vector_of(ids: Sequence[int], dim: int) -> NDArray[np.float32]:
     """A unit vector that tells which input it is of, 0 beyond `dim`."""
     vector = np.zeros(DIM, dtype=np.float32)
-    vector[:2] = np.cos(ids[0]), np.sin(ids[0])
+    vector[:2] = np.cos(marker_of(ids)), np.sin(marker_of(ids))
     vector[dim:] = 0
     return vector
 
 
 class FakeEncoder:
-    """Computes at once; what an input's first token names goes wrong."""
+    """Computes at once; what an input's marker names goes wrong."""
 
     def __init__(self, *, when_called: Callable[[int], None] = lambda _: None, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -57,21 +68,21 @@ class FakeEncoder:
         self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
     ) -> NDArray[np.float32]:
         number = len(self.batches)
-        self.batches.append([ids[0] for ids in batch])
+        self.batches.append([marker_of(ids) for ids in batch])
         self.dims.append(list(dims))
         self._when_called(number)
-        if any(ids[0] == FAILS for ids in batch):
+        if any(marker_of(ids) == FAILS for ids in batch):
             raise RuntimeError("no such kernel")
         vectors = np.stack([vector_of(ids, dim) for ids, dim in zip(batch, dims, strict=True)])
-        vectors[[ids[0] in BAD_ROW for ids in batch]] = np.nan
+        vectors[[marker_of(ids) in BAD_ROW for ids in batch]] = np.nan
         return vectors
 
     def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
-        self.recomputed.append(ids[0])
-        if ids[0] == RECOMPUTE_FAILS:
+        self.recomputed.append(marker_of(ids))
+        if marker_of(ids) == RECOMPUTE_FAILS:
             raise RuntimeError("no such kernel")
         vector = vector_of(ids, dim)[:dim]
-        return vector if ids[0] != NEVER_FINITE else vector * np.float32(np.nan)
+        return vector if marker_of(ids) != NEVER_FINITE else vector * np.float32(np.nan)
 
 
 class RoomFor(FakeEncoder):
@@ -126,18 +137,23 @@ class Slots(FakeEncoder):
 class Bench:
     """The stage over a fake encoder; runs in the test's own thread until everything is finished."""
 
-    def __init__(self, encoder: FakeEncoder | None = None, *, max_inputs: int = 512) -> None:
+    def __init__(
+        self, encoder: FakeEncoder | None = None, *, max_inputs: int = 512, cache: VectorCache | None = None
+    ) -> None:
         self.encoder = encoder or FakeEncoder()
         self.scheduler = Scheduler(10_000, max_inputs, bulk_share=0.2, interactive_bulk_seconds=0.05)
+        self.duplicates = Duplicates(cache)
         self.finished: list[RequestInFlight] = []
         self.is_current: Callable[[RequestInFlight], bool] = lambda _: True
         self._expected = 0
+        self._numbers = itertools.count(1)
         self.stage = self.new_stage()
 
     def new_stage(self) -> EncoderStage:
         return EncoderStage(
             self.encoder,
             self.scheduler,
+            self.duplicates,
             is_current=lambda item: self.is_current(item),
             on_finished=self._finish,
             clock_skew_seconds=1.0,
@@ -152,15 +168,23 @@ class Bench:
         """Run until this one is finished too."""
         self._expected += 1
 
-    def submit(self, item: RequestInFlight, *markers: int) -> None:
+    def submit(self, item: RequestInFlight, *markers: int, same: bool = False) -> None:
+        """Submit inputs of a request.
+
+        Args:
+            item: The request.
+            markers: What they are.
+            same: Whether those of the same marker are the same input, or each is one of its own.
+        """
         self.expect(item)
         item.remaining = len(markers)
-        self.stage.submit([WaitingInput(item, index, [marker]) for index, marker in enumerate(markers)])
+        ids = [marker if same else marker + MARKERS * next(self._numbers) for marker in markers]
+        self.stage.submit([WaitingInput(item, index, [it]) for index, it in enumerate(ids)])
 
-    def compute(self, *markers: int, **changes: Any) -> RequestInFlight:
+    def compute(self, *markers: int, same: bool = False, **changes: Any) -> RequestInFlight:
         """Submit a request of these inputs."""
         item = an_item(["text"] * len(markers), request_id=f"r{self._expected}", **changes)
-        self.submit(item, *markers)
+        self.submit(item, *markers, same=same)
         return item
 
     def run(self) -> None:
@@ -413,6 +437,221 @@ def test_an_input_for_which_there_is_no_room_at_all_is_given_up_and_its_neighbou
     assert error_of(item).code is ErrorCode.INTERNAL_ERROR
 
 
+# --- same inputs ------------------------------------------------------------------------------------------
+
+
+def test_same_inputs_are_computed_once_and_every_occurrence_is_answered(bench: Bench) -> None:
+    one, two, three = (bench.compute(*markers, same=True) for markers in ([1, 2, 1], [2], [3, 1]))
+    bench.run()
+    assert bench.encoder.batches == [[1, 2, 3]]
+    assert holds_vectors_of(one, 1, 2, 1)
+    assert holds_vectors_of(two, 2)
+    assert holds_vectors_of(three, 3, 1)
+    assert sorted(map(id, bench.finished)) == sorted(map(id, [one, two, three]))
+
+
+def test_what_comes_while_the_same_is_computed_gets_its_vector() -> None:
+    late: list[RequestInFlight] = []
+    bench = Bench(FakeEncoder(when_called=lambda _: late.append(bench.compute(1, same=True))))
+    bench.compute(1, same=True)
+    bench.run()
+    assert bench.encoder.batches == [[1]]
+    assert holds_vectors_of(late[0], 1)
+
+
+def test_without_a_cache_the_same_is_computed_anew_once_it_is_delivered() -> None:
+    bench = Bench(max_inputs=1)
+    first = bench.compute(1, same=True)
+    bench.run()
+    again = bench.stage = bench.new_stage()
+    item = bench.compute(1, same=True)
+    again.run()
+    assert bench.encoder.batches == [[1], [1]]
+    assert bench.finished == [first, item]
+
+
+def test_with_a_cache_a_request_computed_before_is_answered_without_the_device() -> None:
+    cache = VectorCache(1 << 20)
+    bench = Bench(cache=cache)
+    bench.compute(1, NOT_FINITE, same=True)
+    bench.run()
+    known, partly = (bench.compute(*markers, same=True) for markers in ([1, NOT_FINITE, 1], [2, 1]))
+    assert holds_vectors_of(known, 1, NOT_FINITE, 1)
+    assert bench.finished[1:] == [known]
+    assert partly.remaining == 1
+    bench.stage = bench.new_stage()
+    bench.submit(an_item(lane=Lane.INTERACTIVE), 1, same=True)
+    bench.run()
+    assert bench.encoder.batches == [[1, NOT_FINITE], [2]]
+    assert holds_vectors_of(partly, 2, 1)
+
+
+@pytest.mark.parametrize("marker", [FAILS, NEVER_FINITE, RECOMPUTE_FAILS])
+def test_what_failed_is_not_kept(marker: int) -> None:
+    cache = VectorCache(1 << 20)
+    bench = Bench(cache=cache)
+    bench.compute(marker)
+    bench.run()
+    assert len(cache) == 0
+
+
+def test_an_interactive_input_does_not_wait_for_the_same_one_in_bulk() -> None:
+    encoder = Slots(Limits(slots=2, computing=2))
+    bench = Bench(encoder)
+    bench.compute(1, same=True)
+    with bench.running():
+        assert encoder.wait_for(under_way=1)
+        bench.submit(an_item(lane=Lane.INTERACTIVE), 1, same=True)
+        assert encoder.wait_for(under_way=2)
+        encoder.end(batches=2)
+    assert encoder.batches == [[1], [1]]
+
+
+def is_over(item: RequestInFlight, bench: Bench, how: str) -> None:
+    """End a request in one of three ways."""
+    if how == "failed":
+        item.fail(RequestError(ErrorCode.INVALID_REQUEST, "no"))
+    elif how == "expired":
+        item.headers = an_item(headers=[(names.DEADLINE, b"1")]).headers
+    else:
+        others = bench.is_current
+        bench.is_current = lambda other: other is not item and others(other)
+
+
+WAYS = ["failed", "expired", "its partition left"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_follower_takes_the_place_of_a_leader_whose_request_is_over(bench: Bench, how: str) -> None:
+    leader, second, third = (bench.compute(1, same=True) for _ in range(3))
+    other = bench.compute(2, same=True)
+    for item in (leader, second):
+        is_over(item, bench, how)
+    bench.run()
+    assert bench.encoder.batches == [[1, 2]]
+    assert holds_vectors_of(third, 1)
+    assert holds_vectors_of(other, 2)
+    assert sorted(map(id, bench.finished)) == sorted(map(id, [leader, second, third, other]))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_follower_whose_request_is_over_is_in_nobodys_way(bench: Bench, how: str) -> None:
+    leader, follower, last = (bench.compute(1, same=True) for _ in range(3))
+    is_over(follower, bench, how)
+    bench.run()
+    assert holds_vectors_of(leader, 1)
+    assert holds_vectors_of(last, 1)
+    assert sorted(map(id, bench.finished)) == sorted(map(id, [leader, follower, last]))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_leaders_whose_followers_are_all_over_too_are_not_computed(bench: Bench, how: str) -> None:
+    for _ in range(3):
+        is_over(bench.compute(1, same=True), bench, how)
+    bench.run()
+    assert bench.encoder.batches == []
+    assert len(bench.finished) == 3
+    assert len(bench.duplicates) == 0
+
+
+class FailsOnce(FakeEncoder):
+    """Does not do the first batch."""
+
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
+        vectors = super().encode(batch, dims)
+        if len(self.batches) == 1:
+            raise RuntimeError("this once")
+        return vectors
+
+
+def test_a_follower_of_a_failed_leader_is_computed_itself() -> None:
+    bench = Bench(FailsOnce())
+    leader, second, third = (bench.compute(1, same=True) for _ in range(3))
+    bench.run()
+    assert error_of(leader).code is ErrorCode.INTERNAL_ERROR
+    assert bench.encoder.batches == [[1], [1]]
+    assert holds_vectors_of(second, 1)
+    assert holds_vectors_of(third, 1)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_follower_is_not_given_up_with_a_leader_that_was_over_before_it_failed(how: str) -> None:
+    bench = Bench(FailsOnce(when_called=lambda number: None if number else is_over(leader, bench, how)))
+    leader, follower = (bench.compute(1, same=True) for _ in range(2))
+    bench.run()
+    assert bench.encoder.batches == [[1], [1]]
+    assert holds_vectors_of(follower, 1)
+    assert len(bench.finished) == 2
+
+
+@pytest.mark.parametrize("marker", [FAILS, NEVER_FINITE, RECOMPUTE_FAILS])
+def test_each_of_the_same_inputs_at_fault_fails_under_its_own_id(bench: Bench, marker: int) -> None:
+    items = [bench.compute(1, marker, same=True) for _ in range(5)]
+    bench.run()
+    assert [(error_of(item).request_id, error_of(item).index) for item in items] == [
+        (f"r{number}", 1) for number in range(5)
+    ]
+    assert len(bench.finished) == 5
+    assert len(bench.duplicates) == 0
+
+
+@pytest.mark.parametrize("marker", [FAILS, NEVER_FINITE])
+def test_one_input_at_fault_in_many_requests_is_one_failure_and_stops_nothing(marker: int) -> None:
+    bench = Bench(max_inputs=1)
+    items = [bench.compute(*markers, same=True) for number in range(40) for markers in ([marker], [number])]
+    is_over(items[4], bench, "failed")
+    bench.run()
+    assert len(bench.finished) == 80
+    assert all(item.error is not None for item in items[::2])
+    assert all(item.error is None for item in items[1::2])
+
+
+def test_a_follower_is_recomputed_when_its_leaders_request_failed_meanwhile(bench: Bench) -> None:
+    leader = bench.compute(NEVER_FINITE, NOT_FINITE, same=True)
+    follower = bench.compute(NOT_FINITE, same=True)
+    bench.run()
+    assert leader.error is not None
+    assert bench.encoder.recomputed == [NEVER_FINITE, NOT_FINITE]
+    assert holds_vectors_of(follower, NOT_FINITE)
+    assert len(bench.finished) == 2
+
+
+@given(
+    requests=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from([1, 2, 3, FAILS, NOT_FINITE, NEVER_FINITE]), min_size=1, max_size=5),
+            st.sampled_from(Lane),
+            st.sampled_from([2, DIM]),
+            st.sampled_from([None, *WAYS]),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+    max_inputs=st.integers(1, 6),
+    cache_bytes=st.sampled_from([None, 1000, 1 << 20]),
+)
+@settings(deadline=None, max_examples=200)
+def test_whatever_comes_and_fails_every_request_is_finished_once_with_the_vectors_of_its_own_inputs(
+    requests: list[tuple[list[int], Lane, int, str | None]], max_inputs: int, cache_bytes: int | None
+) -> None:
+    bench = Bench(max_inputs=max_inputs, cache=None if cache_bytes is None else VectorCache(cache_bytes))
+    items = []
+    for markers, lane, dim, over in requests:
+        items.append(bench.compute(*markers, same=True, lane=lane, dim=dim))
+        if over is not None:
+            is_over(items[-1], bench, over)
+    bench.run()
+    assert sorted(map(id, bench.finished)) == sorted(map(id, items))
+    assert len(bench.duplicates) == 0
+    for item, (markers, _, _, over) in zip(items, requests, strict=True):
+        assert item.remaining == 0
+        if over is None:
+            at_fault = {FAILS, NEVER_FINITE} & set(markers)
+            assert holds_vectors_of(item, *markers) != bool(at_fault)
+
+
 # --- several batches at once ------------------------------------------------------------------------------
 
 
@@ -450,7 +689,9 @@ def test_the_next_batch_is_launched_while_the_device_is_at_one() -> None:
     assert len(bench.finished) == len(items)
 
 
-def test_nothing_is_launched_ahead_while_interactive_traffic_is_about() -> None:
+def test_nothing_is_launched_ahead_while_interactive_traffic_is_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow this machine is, no time passes.
+    monkeypatch.setattr(stage_module, "time", FakeTime())
     encoder = Slots(Limits(slots=2, computing=1))
     bench = Bench(encoder, max_inputs=2)
     for number in range(4):
@@ -484,10 +725,11 @@ def test_a_stop_finishes_the_batch_that_is_under_way(bench: Bench) -> None:
     assert second.remaining == 1
 
 
-def test_requests_whose_inputs_fail_and_succeed_in_several_slots_are_each_finished_once() -> None:
+@pytest.mark.parametrize("same", [False, True])
+def test_requests_whose_inputs_fail_and_succeed_in_several_slots_are_each_finished_once(same: bool) -> None:
     bench = Bench(FakeEncoder(limits=Limits(slots=4, computing=4)), max_inputs=3)
     items = [
-        bench.compute(*[FAILS if (number + index) % 37 == 0 else index for index in range(7)])
+        bench.compute(*[FAILS if (number + index) % 37 == 0 else index for index in range(7)], same=same)
         for number in range(150)
     ]
     with bench.running():
