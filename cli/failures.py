@@ -6,6 +6,7 @@ from typing import Final
 
 _WRONG_SETTINGS: Final = frozenset(
     {
+        "ChildSettingsError",
         "InputError",
         "MissingPackageError",
         "MixedRevisionError",

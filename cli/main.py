@@ -60,6 +60,9 @@ Encoder = Annotated[
     typer.Option(help="auto, or null: fixed vectors and no model, to measure the path itself.", show_default="auto"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.", show_default="auto")]
+Devices = Annotated[
+    str | None, typer.Option(help="auto, or devices with commas: a worker process on each.", metavar="DEVICE,…")
+]
 Dtype = Annotated[
     str | None,
     typer.Option(help="float32, bfloat16, float16 or auto.", show_default="auto"),
@@ -110,6 +113,7 @@ def up(
     name: Name = None,
     encoder: Encoder = None,
     device: Device = None,
+    devices: Devices = None,
     dtype: Dtype = None,
     kafka: KafkaOption = None,
     prefix: Prefix = None,
@@ -119,7 +123,7 @@ def up(
     """Start broker, worker and API in one go; Ctrl-C stops them all."""
     from .up.command import UpOptions, run_up
 
-    model_flags = _model_flags(model, name, encoder, device, dtype)
+    model_flags = {**_model_flags(model, name, encoder, device, dtype), "--devices": devices}
     shared_flags = {"--config": config, "--log-level": log_level or "warning"}
     raise typer.Exit(
         run_up(
@@ -153,6 +157,8 @@ def worker(
     slug: Annotated[str | None, typer.Option(help="Names the topics of a further model.")] = None,
     encoder: Encoder = None,
     device: Device = None,
+    devices: Devices = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the encoder.", show_default="all cores")] = None,
     dtype: Dtype = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Padded tokens of one batch.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Token limit of an input.")] = None,
@@ -182,17 +188,20 @@ def worker(
                 "slug": slug,
                 "encoder": encoder,
                 "device": device,
+                "threads": threads,
                 "dtype": dtype,
                 "max_tokens": max_tokens,
                 "trust_remote_code": trust_remote_code,
             },
             "models": models,
+            "devices": devices and [device.strip() for device in devices.split(",")],
             "batch": {"budget_tokens": budget_tokens},
             "reply_topics": reply_topic or None,
             "drain_timeout_seconds": drain_timeout,
             "allow_mixed": allow_mixed,
         },
         config,
+        sys.argv[1:],
     )
 
 

@@ -1,4 +1,4 @@
-"""`kafka-embeddings worker`."""
+"""`kafka-embeddings worker`: one worker, or one on each of several devices."""
 
 from __future__ import annotations
 
@@ -8,20 +8,37 @@ from .lifetime import follow_parent, stop_on_signal
 from .log import configure_log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def run_worker(flags: dict[str, Any], config: Path | None) -> None:
+def run_worker(flags: dict[str, Any], config: Path | None, arguments: Sequence[str]) -> None:
     """Serve until stopped.
+
+    Args:
+        flags: What the command line says, nested as the settings are.
+        config: Settings file.
+        arguments: The command line itself, for the processes of several devices.
 
     Raises:
         Exception: What stopped it otherwise; the process must exit non-zero.
     """
+    from transport.errors import SettingsError
     from worker.catalogue import build_worker_settings
-    from worker.pipeline import Worker
+    from worker.devices import on_device, resolve_devices
 
+    if flags["devices"] and flags["model"]["device"]:
+        raise SettingsError("--device is one worker's, --devices are those of several: give one of them")
     settings = build_worker_settings(flags, config)
     configure_log(settings.log_level, settings.log_format)
+    devices = resolve_devices([] if flags["model"]["device"] else settings.devices)
     stop = stop_on_signal()
     follow_parent()
-    Worker(settings, stop).run()
+    if len(devices) > 1:
+        from .workers_on_devices import run_on_devices
+
+        run_on_devices(devices, arguments, settings, stop)
+        return
+    from worker.pipeline import Worker
+
+    Worker(on_device(settings, devices[0]) if devices else settings, stop).run()

@@ -38,7 +38,7 @@ class ModelSettings(BaseModel):
     packing: Literal["auto", "off"] = "auto"
     """`auto`: batches without padding where the architecture supports it, checked at start; `off`: padded ones."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads of the encoder; none given: a thread a core that this process may use."""
+    """CPU threads of the encoder; none given: one a core, the cores shared out among the processes of `devices`."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Token limit of an input; none given: the model's own."""
     query_prefix: str | None = None
@@ -105,6 +105,8 @@ class WorkerSettings(ProcessSettings):
     models: Path | None = None
     """Catalogue (TOML) of the models that are served; this worker serves the one that `model.name` names."""
     model: ModelSettings = ModelSettings()
+    devices: list[str] = Field(default=[])
+    """Devices to serve on, a process each; `["auto"]`: every CUDA device, else one worker; empty: `model.device`."""
     batch: BatchSettings = BatchSettings()
     bounds: BoundSettings = BoundSettings()
     reply_topics: list[str] = Field(default=[])

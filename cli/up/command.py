@@ -49,7 +49,7 @@ def run_up(options: UpOptions) -> int:
 
     Raises:
         SettingsError: The port is taken, or settings do not fit; nothing was started.
-        ChildKeepsDyingError: The worker or the API cannot stay alive.
+        ChildError: A worker or the API cannot stay alive.
     """
     settings = ApiSettings.build(options.api_flags, options.config, "api")
     workers = worker_commands(options.model_flags, options.models, options.config)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -24,10 +23,10 @@ from transport.errors import BrokerUnavailableError
 from transport.settings import KafkaSettings
 from transport.topic_setup import create_topics
 
-from .children import Child
+from ..children import Child, parent_pipe, stop_children
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from transport.settings import ProcessSettings
 
@@ -65,7 +64,7 @@ class Stack:
         """Wait for work that needs the children, restarting those that die meanwhile.
 
         Raises:
-            ChildKeepsDyingError: One of them keeps dying; the work was cancelled.
+            ChildError: One of them cannot stay alive; the work was cancelled.
             TransportError: Replies can no longer be read; the work was cancelled.
         """
         watching = asyncio.ensure_future(self._watch())
@@ -129,30 +128,21 @@ async def running_stack(
             kafka = KafkaSettings(bootstrap=broker.bootstrap)
         elif of_workers:
             await asyncio.to_thread(_create_topics, kafka, of_workers)
-        pipe = leaving.enter_context(_parent_pipe())
+        pipe = leaving.enter_context(parent_pipe())
         address = ["--bootstrap", kafka.bootstrap, "--prefix", settings.topic_prefix]
         client = EmbeddingClient(kafka, topics, Lane.BULK, ClientSettings(), lambda error: stack.fail(error))
         stack = Stack(kafka, client, topics, own_broker, say)
         drain = ["--drain-timeout", str(_DRAIN_SECONDS)] if own_broker else []
         own: list[Child] = []
-        leaving.callback(_stop, own, _WORKER_STOP_SECONDS)
+        leaving.callback(stop_children, own, _WORKER_STOP_SECONDS)
         own.extend(Child("worker", ["worker", *address, *drain, *worker.flags], pipe, say) for worker in workers)
         stack.children += own
         if api_flags is not None:
             api = Child("API", ["api", *address, *api_flags], pipe, say)
-            leaving.callback(_stop, [api], _API_STOP_SECONDS)
+            leaving.callback(stop_children, [api], _API_STOP_SECONDS)
             stack.children.append(api)
         await leaving.enter_async_context(client)
         yield stack
-
-
-def _stop(children: Sequence[Child], within_seconds: float) -> None:
-    """Stop them all at once."""
-    until = time.monotonic() + within_seconds
-    for child in children:
-        child.ask_to_stop()
-    for child in children:
-        child.stop(until)
 
 
 def _create_topics(kafka: KafkaSettings, topics: Sequence[TopicNames]) -> None:
@@ -161,14 +151,3 @@ def _create_topics(kafka: KafkaSettings, topics: Sequence[TopicNames]) -> None:
         cluster = Cluster.probe(kafka)
         if cluster.profile.has_admin:
             create_topics(cluster, {name: spec for names in topics for name, spec in names.all().items()})
-
-
-@contextmanager
-def _parent_pipe() -> Iterator[int]:
-    """The end that children inherit; ours closes with this process, however it ends."""
-    theirs, ours = os.pipe()
-    try:
-        yield theirs
-    finally:
-        os.close(ours)
-        os.close(theirs)

@@ -29,7 +29,7 @@ def worker_commands(flags: Mapping[str, str | None], models: Path | None, config
     """The workers to start, the default model's first.
 
     Args:
-        flags: Of the command line: `--model`, `--name`, `--encoder`, `--device`, `--dtype`.
+        flags: Of the command line: `--model`, `--name`, `--encoder`, `--device`, `--devices`, `--dtype`.
         models: Catalogue; None: no catalogue.
         config: Settings file.
 

@@ -5,8 +5,8 @@ import importlib
 import pytest
 
 from cli.embed.errors import InputError, OutputError, ResumeError
+from cli.errors import ChildKeepsDyingError, ChildSettingsError, ChildStopError
 from cli.failures import _EXTRAS, _WRONG_SETTINGS, one_line
-from cli.up.errors import ChildKeepsDyingError
 from schemas.errors import ErrorCode, RequestError
 from tests.stack.command import run_command
 from transport.errors import (
@@ -20,14 +20,24 @@ from worker.errors import MixedRevisionError, ModelError
 
 
 @pytest.mark.parametrize(
-    "kind", [InputError, MixedRevisionError, ModelError, OutputError, ResumeError, SettingsError, TopicSetupError]
+    "kind",
+    [
+        ChildSettingsError,
+        InputError,
+        MixedRevisionError,
+        ModelError,
+        OutputError,
+        ResumeError,
+        SettingsError,
+        TopicSetupError,
+    ],
 )
 def test_what_other_settings_would_mend_has_status_2(kind: type[Exception]) -> None:
     assert one_line(kind("say why")) == (2, "say why")
 
 
 def test_every_name_of_a_wrong_setting_is_an_error_there_is() -> None:
-    homes = ["cli.embed.errors", "transport.errors", "worker.errors"]
+    homes = ["cli.embed.errors", "cli.errors", "transport.errors", "worker.errors"]
     known = {name for home in homes for name in vars(importlib.import_module(home))}
 
     assert known >= _WRONG_SETTINGS
@@ -38,6 +48,7 @@ def test_every_name_of_a_wrong_setting_is_an_error_there_is() -> None:
     [
         BrokerUnavailableError("say why"),
         ChildKeepsDyingError("say why"),
+        ChildStopError("say why"),
         EmbeddedBrokerError("say why"),
         FatalTransportError("say why"),
         RequestError(ErrorCode.UNAVAILABLE, "say why"),

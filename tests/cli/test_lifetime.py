@@ -28,7 +28,7 @@ time.sleep(60)
 
 _PARENT = """
 import os, sys
-from cli.up.children import Child
+from cli.children import Child
 theirs, ours = os.pipe()
 child = Child("child", sys.argv[1:], theirs, print)
 os.read(os.pipe()[0], 1)

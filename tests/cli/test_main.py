@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 KAFKA = ["--bootstrap", "--kafka", "--prefix", "--config"]
 MODEL = ["--model", "--name", "--encoder", "--device", "--dtype"]
 FLAGS = {
-    "up": [*KAFKA, *MODEL, "--models", "--auth", "--host", "--port", "--sample", "--log-level"],
+    "up": [*KAFKA, *MODEL, "--devices", "--models", "--auth", "--host", "--port", "--sample", "--log-level"],
     "worker": [
         *KAFKA,
         *MODEL,
+        "--devices",
+        "--threads",
         "--models",
         "--slug",
         "--budget-tokens",
@@ -44,6 +46,7 @@ FLAGS = {
         "--input-type",
         "--truncate",
         "--dimensions",
+        "--give-up-after",
     ],
     "contract": ["--output"],
     "topics create": [*KAFKA, "--models", "--replication", "--slug"],
@@ -133,6 +136,11 @@ def test_a_wrong_flag_ends_with_status_2_and_names_it(run_here: RunHere, argumen
         (["worker", "--log-level", "loud"], {}, "setting log_level: "),
         (["worker", "--dtype", "float8"], {}, "setting model.dtype: "),
         (["worker", "--group-protocol", "new"], {}, "setting kafka.group_protocol: "),
+        (["worker", "--threads", "0"], {}, "setting model.threads: "),
+        (["worker", "--devices", "cpu,gpu0"], {}, "no device 'gpu0'"),
+        (["worker", "--devices", "cpu,auto"], {}, "no device 'auto'"),
+        (["worker"], {"KAFKA_EMBEDDINGS_DEVICES": '["cpu", ""]'}, "no device ''"),
+        (["worker", "--devices", "cpu,cpu", "--device", "cpu"], {}, "give one of them"),
         (["api"], {"KAFKA_EMBEDDINGS_TIMEOUT_SECONDS": "-1"}, "setting timeout_seconds: "),
         (["worker", "--config", "/no/such/file.toml"], {}, "/no/such/file.toml"),
         (["topics", "create", "--kafka", "enable.auto.commit=true"], {}, "'enable.auto.commit'"),

@@ -94,6 +94,9 @@ NOT_RUN: Final[dict[str, NotRun]] = {
     "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --slug bge-m3 --model ./models/bge-m3": NotRun(
         "needs that model", _flags_exist
     ),
+    "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --devices cuda:0,cuda:1": NotRun(
+        "needs two GPUs; run with two CPUs by the tests of the command", _flags_exist
+    ),
     "kafka-embeddings api --bootstrap 127.0.0.1:9092 --port 8000": NotRun(UNTIL_STOPPED, _flags_exist),
     "kafka-embeddings api --bootstrap 127.0.0.1:9092 --auth keys.json": NotRun(
         "runs until it is stopped; run with keys by the tests of the API", _flags_exist

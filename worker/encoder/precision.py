@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import torch
+
+from ..devices import threads_of_each
 
 CPU_BUDGET_TOKENS: Final = 2048
 """Padded tokens of a CPU batch: 1024 to 4096 were equal, 8192 slower (caches); 2 cores of a Xeon."""
@@ -46,10 +47,7 @@ def choose_dtype(wanted: str, device: torch.device, cpu_flags: frozenset[str] | 
 
 def cores() -> int:
     """Cores that this process may use, or as many threads as `OMP_NUM_THREADS` says."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdigit() and int(said):
-        return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return threads_of_each(1)
 
 
 def read_cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

@@ -170,10 +170,24 @@ def test_the_sample_is_complete_although_its_worker_is_killed_in_the_middle() ->
 
 def test_a_worker_that_cannot_start_takes_up_down_with_its_reason(tmp_path: Path) -> None:
     with Command("up", "--port", "0", "--model", str(tmp_path / "nothing")) as up:
-        assert up.wait() == 1, up.quote()
+        assert up.wait() == 2, up.quote()
 
     assert up.own_lines[-2].startswith("kafka-embeddings: no model directory")
     assert up.own_lines[-1].startswith("kafka-embeddings: the worker exited with status 2")
+
+
+def test_devices_are_served_by_a_process_each() -> None:
+    with _up("--devices", "cpu,cpu", "--log-level", "info") as up:
+        up.wait_for("Ctrl-C stops everything")
+        assert _ask(_url(up)).status_code == 200
+        up.wait_for(r'(?s)"ready".*"ready"')
+
+        began_at = time.monotonic()
+        up.signal(signal.SIGTERM)
+
+        assert up.wait() == 0, up.quote()
+        assert time.monotonic() - began_at < _STOP_SECONDS, up.quote()
+        assert up.stderr.count('"event": "draining"') == 2
 
 
 def test_a_model_of_another_name_and_a_prefix_are_followed(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ def test_a_name_chooses_one_of_the_catalogue(catalogue: Path) -> None:
     assert (worker.slug, worker.flags) == ("two", ["--models", str(catalogue), "--name", "second"])
 
 
+def test_devices_are_handed_on_to_each_model(catalogue: Path) -> None:
+    workers = worker_commands({**NO_FLAGS, "--devices": "cpu,cpu"}, catalogue, None)
+    assert [worker.flags[-2:] for worker in workers] == [["--devices", "cpu,cpu"]] * 2
+
+
 def test_one_source_for_several_models_is_refused(catalogue: Path) -> None:
     with pytest.raises(SettingsError, match="leave --model out"):
         worker_commands({**NO_FLAGS, "--model": "./a"}, catalogue, None)

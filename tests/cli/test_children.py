@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.up.children import Child
-from cli.up.errors import ChildKeepsDyingError
+from cli.children import Child, stop_children
+from cli.errors import ChildKeepsDyingError, ChildSettingsError
 from tests.stack.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ def test_a_child_that_dies_three_times_within_a_minute_is_given_up(
     assert said == ["the worker exited with status 0, starting it again"] * 2
 
 
+def test_a_second_death_within_a_minute_is_followed_by_a_pause(
+    start: Callable[[list[str], list[str]], Child],
+) -> None:
+    child = start(_DIES, [])
+    _revived(child, now=0.0)
+    second = child.pid
+
+    _revived(child, now=10.0)
+
+    assert not child.revive(10.9)
+    assert child.pid == second
+    assert not child.revive(11.0)
+    assert child.pid != second
+
+
 def test_deaths_longer_ago_than_a_minute_are_forgiven(start: Callable[[list[str], list[str]], Child]) -> None:
     child = start(_DIES, [])
 
@@ -90,14 +106,25 @@ def test_deaths_longer_ago_than_a_minute_are_forgiven(start: Callable[[list[str]
 def test_a_child_with_wrong_settings_is_given_up_at_once(start: Callable[[list[str], list[str]], Child]) -> None:
     child = start(_HAS_WRONG_FLAGS, [])
 
-    with pytest.raises(ChildKeepsDyingError, match="exited with status 2"):
+    with pytest.raises(ChildSettingsError, match="exited with status 2"):
         _revived(child)
+
+
+def test_a_death_is_told_once_however_long_the_pause(start: Callable[[list[str], list[str]], Child]) -> None:
+    said: list[str] = []
+    child = start(_DIES, said)
+    _revived(child, now=0.0)
+    _revived(child, now=10.0)
+
+    assert not any(child.revive(10.0 + step / 100) for step in range(50))
+
+    assert len(said) == 2
 
 
 def test_stop_ends_a_child_that_listens_within_its_time(start: Callable[[list[str], list[str]], Child]) -> None:
     child = start(_DIES, [])
 
-    child.stop(time.monotonic() + 10)
+    assert child.stop(time.monotonic() + 10) is None
 
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
@@ -109,8 +136,36 @@ def test_stop_kills_a_child_that_does_not_listen(start: Callable[[list[str], lis
     os.waitpid(child.pid, os.WUNTRACED)  # until it has stopped, or SIGTERM overtakes
     began_at = time.monotonic()
 
-    child.stop(began_at + 0.3)
+    assert child.stop(began_at + 0.3) == "did not stop in time and was killed"
 
     assert 0.25 < time.monotonic() - began_at < 5
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
+
+
+def test_a_child_is_told_to_stop_once_since_a_second_time_would_end_it_without_draining(
+    start: Callable[[list[str], list[str]], Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = start(_LIVES, [])
+    told: list[int] = []
+    monkeypatch.setattr(subprocess.Popen, "terminate", lambda process: told.append(process.pid))
+
+    child.ask_to_stop()
+    stop_children([child], 0.1)
+
+    assert told == [child.pid]
+
+
+def test_those_that_did_not_end_well_are_named_and_the_others_are_not(
+    start: Callable[[list[str], list[str]], Child],
+) -> None:
+    stuck, fails, fine = start(_LIVES, []), start(_HAS_WRONG_FLAGS, []), start(_DIES, [])
+    stuck.name, fails.name, fine.name = "first", "second", "third"
+    os.kill(stuck.pid, signal.SIGSTOP)
+    os.waitpid(stuck.pid, os.WUNTRACED)
+    for ending in (fails, fine):
+        os.waitid(os.P_PID, ending.pid, os.WEXITED | os.WNOWAIT)
+
+    unwell = stop_children([stuck, fails, fine], 0.3)
+
+    assert unwell == ["the first did not stop in time and was killed", "the second exited with status 2"]
