@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+import structlog
 
 from cli.main import run
 from schemas.topics import TopicNames
@@ -21,8 +22,8 @@ RunHere: TypeAlias = "Callable[..., tuple[int, str, str]]"
 
 
 @pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
-    """Runs a command in this process."""
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[RunHere]:
+    """Runs a command in this process, whose log is afterwards as it was before."""
 
     def run_here(*arguments: str, **environment: str) -> tuple[int, str, str]:
         for name in [name for name in os.environ if name.startswith("KAFKA_EMBEDDINGS_")]:
@@ -35,7 +36,8 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
-    return run_here
+    yield run_here
+    structlog.reset_defaults()
 
 
 @pytest.fixture
