@@ -46,7 +46,6 @@ FLAGS = {
         "--input-type",
         "--truncate",
         "--dimensions",
-        "--give-up-after",
     ],
     "contract": ["--output"],
     "topics create": [*KAFKA, "--models", "--replication", "--slug"],
