@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # Flags for `make run`, and for pytest under `make test` and `make test-fast`.
 ARGS ?=
+# Processes that `make test` shares the tests out to, file by file; 0: one after the other in this one.
+PROCESSES ?= 2
 # A Kafka for `make benchmarks`; empty: the embedded broker.
 BOOTSTRAP ?=
 # Where `make kafka` listens on 127.0.0.1, and the folder of its data.
@@ -32,7 +34,7 @@ run: $(INSTALLED)  ## broker, worker and API, and the sample corpus through them
 	@$(FOREGROUND) $(BIN)/kafka-embeddings up --sample $(ARGS); exit $$?
 
 test: $(INSTALLED_TESTS)  ## every test; REQUIRE_KAFKA=1 forbids skipping, KAFKA_BOOTSTRAP=host:port uses your Kafka
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
 test-fast: $(INSTALLED_TESTS)  ## tests without Kafka and without the model, under a minute
 	$(BIN)/python -m pytest -m "not kafka and not model and not slow" $(ARGS)
