@@ -3,7 +3,8 @@
     python -m benchmarks.duplicates
 
 The engine in process gets streams of the same number of texts. Repetitions stand anywhere in the stream, each of a
-text that occurs in it anyway. Counted is how many inputs reach the encoder.
+text that occurs in it anyway. Counted is how many inputs reach the encoder. Last, a stream of different texts comes
+once more to an engine that keeps vectors in its cache.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import random
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from worker.vector_cache import VectorCache
 
 from .command import measuring, parser
 from .corpus import mixed_texts
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _SHARES: Final = (0, 30, 60)
 """Percent."""
+_CACHE_BYTES: Final = 64 * 2**20
 
 
 class CountingEncoder:
@@ -73,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rates = in_turn(sides, options.rounds)
         for percent in _SHARES[1:]:
             results.compare(f"rate-{percent}", rates[str(percent)], rates["0"])
+        cached = leaving.enter_context(EngineInProcess(model, VectorCache(_CACHE_BYTES)))
+        cached.embed(streams[0])
+        again = {"cached": rate(partial(cached.embed, streams[0]), options.texts), "computed": sides["0"]}
+        rates = in_turn(again, options.rounds)
+        results.compare("rate-cached", rates["cached"], rates["computed"])
 
 
 def _stream(count: int, percent: int) -> list[str]:

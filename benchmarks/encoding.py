@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from schemas.requests import Truncate
+from worker.encoder.calibration import calibrated_budget, default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +41,13 @@ def cut(model: LoadedModel, texts: Sequence[str], *, is_padded: bool) -> list[li
         texts: Any; too long ones are truncated.
         is_padded: Whether padding counts.
     """
+    budget_tokens = calibrated_budget(model, default_folder())
     tokens = model.tokenizer.tokenize(texts, [Truncate.END] * len(texts))
     batches: list[list[list[int]]] = [[]]
     for ids in sorted((list(one.ids) for one in tokens), key=len):
         others = batches[-1]
         cost = (len(others) + 1) * len(ids) if is_padded else sum(map(len, others)) + len(ids)
-        if others and cost > model.card.budget_tokens:
+        if others and cost > budget_tokens:
             batches.append([])
         batches[-1].append(ids)
     return batches

@@ -4,7 +4,7 @@
 
 The engine is what a worker has between its topics: tokenization, scheduler and encoder. `encode` gets the whole list
 in one call. Vectors are held against those of `encode` in float32, and those of an input that is computed alone
-against those it has among all the others.
+against those it has among all the others. Tokenization and encoder are timed by themselves too.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from schemas.requests import Truncate
+
 from .command import measuring, parser
 from .corpus import CORPORA
+from .encoding import Encoding, cut
 from .engine_in_process import EngineInProcess, load
 from .library import Library, worst_cosine
 from .turns import in_turn, rate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,14 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.detail("dtype auto", engine["auto"].model.card.dtype)
         for corpus, make in CORPORA.items():
             texts = make(options.texts)
-            sides = {
+            sides: dict[str, Callable[[], object]] = {
                 **{f"encode-{dtype}": partial(one.warm_up(texts).encode, texts) for dtype, one in encode.items()},
                 **{f"engine-{dtype}": partial(one.warm_up(texts).embed, texts) for dtype, one in engine.items()},
             }
+            sides["tokenization"] = partial(
+                engine["auto"].model.tokenizer.tokenize, texts, [Truncate.END] * len(texts)
+            )
+            for dtype, one in engine.items():
+                sides[f"encoder-{dtype}"] = Encoding(one.model, cut(one.model, texts, is_padded=False)).compute
             rates = in_turn({name: rate(side, len(texts)) for name, side in sides.items()}, options.rounds)
             results.compare("float32", rates["engine-float32"], rates["encode-float32"], corpus)
             results.compare("auto", rates["engine-auto"], rates["encode-float32"], corpus)
             results.compare("auto-bfloat16", rates["engine-auto"], rates["encode-bfloat16"], corpus)
+            for key in ("tokenization", "encoder-float32", "encoder-auto"):
+                results.measure(key, rates[key], corpus)
             expected = encode["float32"].encode(texts)
             for dtype, one in engine.items():
                 vectors = one.embed(texts)

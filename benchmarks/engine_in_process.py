@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from worker.duplicates import Duplicates
 from worker.encoder.calibration import calibrated_budget, default_folder
 from worker.encoder.loading import load_model
 from worker.encoder.stage import EncoderStage
+from worker.garbage import loaded_left_alone
 from worker.request import RequestInFlight
 from worker.scheduler import Scheduler
 from worker.settings import BatchSettings, BoundSettings, ModelSettings
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from worker.encoder.interface import LoadedModel
+    from worker.vector_cache import VectorCache
 
 _WATCH_SECONDS: Final = 0.5
 _WARM_UP: Final = 32
@@ -45,15 +48,17 @@ class EngineInProcess:
 
     Args:
         model: Loaded.
+        cache: Keeps vectors from one list to the next.
     """
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, cache: VectorCache | None = None) -> None:
         batch, bounds = BatchSettings(), BoundSettings()
         self.model = model
         self._failure = StageFailure()
         self._in_flight = {lane: InFlight(bounds.tokens, bounds.bytes) for lane in Lane}
         self._finished = threading.Condition()
         self._unfinished = 0
+        self._leaving = ExitStack()
         self._stage = EncoderStage(
             model.encoder,
             Scheduler(
@@ -63,7 +68,7 @@ class EngineInProcess:
                 interactive_bulk_seconds=batch.interactive_bulk_seconds,
                 is_padded=model.encoder.limits.is_padded,
             ),
-            Duplicates(),
+            Duplicates(cache),
             is_current=lambda _: True,
             on_finished=self._finish,
             clock_skew_seconds=0,
@@ -108,12 +113,14 @@ class EngineInProcess:
 
     def close(self) -> None:
         """Stop the stages."""
+        self._leaving.close()
         self._tokenization.stop()
         self._stage.stop()
         for thread in self._threads:
             thread.join()
 
     def __enter__(self) -> Self:
+        self._leaving.enter_context(loaded_left_alone())
         return self
 
     def __exit__(self, *_: object) -> None:

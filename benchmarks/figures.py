@@ -68,6 +68,9 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "alone-float32": Figure(
             "worst cosine of an input alone to itself in other batches, float32", (_at_least(0.99999),)
         ),
+        "tokenization": Figure("tokenization by itself, one thread calling", unit="texts/s"),
+        "encoder-float32": Figure("encoder by itself over batches cut beforehand, float32", unit="texts/s"),
+        "encoder-auto": Figure("encoder by itself over batches cut beforehand, dtype auto", unit="texts/s"),
         "alone-auto": Figure("worst cosine of an input alone to itself in other batches, dtype auto", _AUTO_COSINE),
     },
     "pipeline": {
@@ -134,6 +137,7 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "saved-60": Figure("inputs over inputs computed, 60 % of them repeated", unit="times"),
         "rate-30": Figure("texts a second with 30 % repeated, against none"),
         "rate-60": Figure("texts a second with 60 % repeated, against none"),
+        "rate-cached": Figure("texts a second out of the cache, against computing them"),
     },
     "gpu": {
         "large": Figure("e5-large / bge-m3 shape, 512 tokens an input, H100 class", (_at_least(0.75),), "Mtok/s"),

@@ -24,6 +24,7 @@ from .command import measuring, parser
 from .corpus import mixed_texts
 from .encoding import Encoding, cut
 from .engine_in_process import EngineInProcess, load
+from .figures import FIGURES
 from .library import Library
 from .services import MODEL, Broker, end, start_worker
 from .shapes import SHAPES, TOKENS, long_texts, save_shape
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from .recording import Results
 
-_SMI = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100")
+_SMI = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100", "--id")
 _NO_DEVICE = 2
 
 
@@ -69,7 +70,8 @@ def _one_shape(shape: str, source: str, broker: Broker, options: argparse.Namesp
     results.detail(f"packed ({shape})", not packed.encoder.limits.is_padded)
     at_full = Encoding(packed, cut(packed, full, is_padded=False))
     (speeds,) = _millions({"full": at_full.compute}, TOKENS * len(full), options.rounds).values()
-    results.measure(_key(shape), speeds, f"{shape}, encoder alone")
+    if shape in FIGURES["gpu"]:
+        results.measure(shape, speeds, "encoder alone")
     _mixed_lengths(shape, packed, load("auto", source, options.device, "off"), mixed, options.rounds, results)
     with ExitStack() as leaving:
         engine = leaving.enter_context(EngineInProcess(packed))
@@ -102,10 +104,6 @@ def _mixed_lengths(
     results.compare("packed", speeds["packed"], speeds["padded"], shape)
 
 
-def _key(shape: str) -> str:
-    return "minilm" if shape == "tiny" else shape
-
-
 def _millions(sides: Mapping[str, Callable[[], object]], tokens: int, rounds: int) -> dict[str, list[float]]:
     """Millions of tokens a second of each side; what comes first is warm-up."""
     in_turn(sides, 1)
@@ -120,13 +118,15 @@ def _busy(source: str, broker: Broker, device: str, texts: Sequence[str]) -> flo
         start_worker(leaving, broker, topics, "--model", source, "--name", MODEL, "--device", device)
         over_topics = leaving.enter_context(TopicToTopic(broker, topics.requests, topics.responses)).warm_up(texts)
         seen = leaving.enter_context(tempfile.TemporaryFile())
-        smi = subprocess.Popen(_SMI, stdout=seen)
+        smi = subprocess.Popen([*_SMI, f"GPU-{torch.cuda.get_device_properties(device).uuid}"], stdout=seen)
         try:
             over_topics.embed(texts)
         finally:
             end(smi)
         seen.seek(0)
         percents = [float(line.split()[0]) for line in seen]
+        if not percents:
+            raise SystemExit("the run was over before nvidia-smi said anything: give it more --texts")
         return sum(percents) / len(percents) / 100
 
 

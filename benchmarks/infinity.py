@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -28,10 +29,12 @@ from .topic_to_topic import TopicToTopic
 from .turns import in_turn, rate
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
-    from contextlib import ExitStack
 
     from numpy.typing import NDArray
+
+    from .recording import Results
 
 _DTYPES: Final = ("float32", "bfloat16")
 _TEXTS_A_REQUEST: Final = 32
@@ -100,20 +103,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         broker = Broker(leaving, options.bootstrap)
         results.detail("broker", broker.name)
         for dtype in _DTYPES:
-            topics = broker.topics()
-            start_worker(leaving, broker, topics, "--dtype", dtype)
-            over_topics = leaving.enter_context(TopicToTopic(broker, topics.requests, topics.responses))
-            server = InfinityServer(leaving, peer, dtype)
-            for corpus, make in CORPORA.items():
-                texts = make(options.texts)
-                sides = {"ours": partial(over_topics.embed, texts), "theirs": partial(server.embed, texts)}
-                vectors = in_turn(sides, 1)  # warm-up: the whole list once
-                results.detail(
-                    f"worst cosine of the two ({dtype}, {corpus})",
-                    worst_cosine(vectors["ours"][0], vectors["theirs"][0]),
-                )
-                rates = in_turn({name: rate(side, len(texts)) for name, side in sides.items()}, options.rounds)
-                results.compare(dtype, rates["ours"], rates["theirs"], corpus)
+            with ExitStack() as done:
+                _one_dtype(done, dtype, broker, peer, options, results)
+
+
+def _one_dtype(
+    leaving: ExitStack, dtype: str, broker: Broker, peer: Infinity, options: argparse.Namespace, results: Results
+) -> None:
+    topics = broker.topics()
+    start_worker(leaving, broker, topics, "--dtype", dtype)
+    over_topics = leaving.enter_context(TopicToTopic(broker, topics.requests, topics.responses))
+    server = InfinityServer(leaving, peer, dtype)
+    for corpus, make in CORPORA.items():
+        texts = make(options.texts)
+        sides = {"ours": partial(over_topics.embed, texts), "theirs": partial(server.embed, texts)}
+        vectors = in_turn(sides, 1)  # warm-up: the whole list once
+        results.detail(
+            f"worst cosine of the two ({dtype}, {corpus})", worst_cosine(vectors["ours"][0], vectors["theirs"][0])
+        )
+        rates = in_turn({name: rate(side, len(texts)) for name, side in sides.items()}, options.rounds)
+        results.compare(dtype, rates["ours"], rates["theirs"], corpus)
 
 
 if __name__ == "__main__":

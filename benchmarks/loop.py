@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             side: leaving.enter_context(TopicToTopic(broker, names.requests, names.responses))
             for side, names in topics.items()
         }
+        # What is idle takes no processor time: each waits for the next message.
         for corpus, make in CORPORA.items():
             texts = make(options.texts)
             rates = in_turn(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from .lifetime import follow_parent, stop_on_signal
@@ -39,6 +40,9 @@ def run_worker(flags: dict[str, Any], config: Path | None, arguments: Sequence[s
 
         run_on_devices(devices, arguments, settings, stop)
         return
+    if settings.model.threads is not None:
+        # The tokenizer's own threads, which it makes when it first computes; one a core if nobody says.
+        os.environ.setdefault("RAYON_NUM_THREADS", str(settings.model.threads))
     from worker.pipeline import Worker
 
     Worker(on_device(settings, devices[0]) if devices else settings, stop).run()

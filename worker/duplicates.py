@@ -1,9 +1,9 @@
 """Same inputs are computed once: the first one leads, and those that come while it is under way get its vector.
 
 The same means: the same final token ids, as many of them left out of pooling, and a vector of the same length; a
-worker serves one model. Where a leader
-is not computed (its request failed or expired, its partition left), the next of its followers takes its place. The
-lanes share no leaders: an interactive input behind a bulk one would wait longer than alone.
+worker serves one model. Where a leader is not computed (its request failed or expired, its partition left), the next
+of its followers takes its place. The lanes share no leaders: an interactive input behind a bulk one would wait longer
+than alone.
 
 Between tokenization and scheduler, and calls nobody: the stage asks what to compute and says what became of it. What
 is held lives as long as its leader is under way; vectors outlive it in the cache only, where there is one.
@@ -53,7 +53,7 @@ class Duplicates:
         self._lock = threading.Lock()
         self._leaders: dict[Lane, dict[Hashable, WaitingInput]] = {lane: {} for lane in Lane}
         self._followers: dict[WaitingInput, list[WaitingInput]] = {}
-        """Of the leaders that have any."""
+        """By leader; a leader without any may be missing."""
 
     def __len__(self) -> int:
         """Leaders under way."""

@@ -7,7 +7,7 @@ nobody passes it over any more who came later than the 64 batches it came among:
 There is no wait window: while the device computes, work gathers; an idle device starts at once, and where several
 batches compute side by side, what little waits is shared out among the idle ones.
 
-Interactive work comes before bulk, but bulk keeps a share of the padded tokens. While interactive inputs wait or came
+Interactive work comes before bulk, but bulk keeps a share of the tokens. While interactive inputs wait or came
 in the last second, a bulk batch is cut to what the device does in a given time, so that nobody waits long behind it.
 """
 
@@ -189,7 +189,7 @@ class Scheduler:
     """The waiting inputs of both lanes and the rule by which batches are cut.
 
     Args:
-        budget_tokens: Padded tokens of one batch.
+        budget_tokens: Tokens of one batch; padded ones where the encoder pads.
         max_inputs: Inputs of one batch.
         bulk_share: Share of tokens that bulk keeps while interactive inputs wait, in [0, 1).
         interactive_bulk_seconds: Device time of a bulk batch while interactive traffic is about.
@@ -251,11 +251,16 @@ class Scheduler:
             return False
         return self._interactive_seen_at is None or now - self._interactive_seen_at >= INTERACTIVE_MEMORY_SECONDS
 
-    def measured(self, cost_tokens: int, seconds: float) -> None:
-        """Learn the device's speed from a batch that is done; that it had room gives some of the budget back."""
+    def measured(self, lane: Lane, cost_tokens: int, seconds: float) -> None:
+        """Learn from a batch that is done.
+
+        That the device had room for a batch of a fair size gives some of the budget back. Its speed is learnt from
+        bulk: an interactive batch of one short text says how long it takes to start one.
+        """
         most = self._most_budget_tokens
-        self._budget_tokens = min(most, self._budget_tokens + max(1, int(most * _GROWTH)))
-        if seconds <= 0:
+        if cost_tokens >= self._budget_tokens // 2:
+            self._budget_tokens = min(most, self._budget_tokens + max(1, int(most * _GROWTH)))
+        if lane is Lane.INTERACTIVE or seconds <= 0:
             return
         rate = cost_tokens / seconds
         known = self._tokens_per_second

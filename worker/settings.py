@@ -38,7 +38,7 @@ class ModelSettings(BaseModel):
     packing: Literal["auto", "off"] = "auto"
     """`auto`: batches without padding where the architecture supports it, checked at start; `off`: padded ones."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads of the encoder; none given: one a core, the cores shared out among the processes of `devices`."""
+    """CPU threads of encoder and tokenizer; none given: one a core, the cores shared out among `devices`."""
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     """Token limit of an input; none given: the model's own."""
     query_prefix: str | None = None

@@ -99,7 +99,7 @@ async def _serve(
     with console.status("starting broker, worker and API; loading the model takes about 15 seconds"):
         started_at = time.monotonic()
         ready = [await stack.client.wait_for_worker(worker.name, is_coming=True) for worker in workers]
-        await _until_listening(settings.host, port)
+        await _until_api_is_ready(settings.host, port)
     for line in what_runs(stack, ready, url, time.monotonic() - started_at):
         console.print(line, soft_wrap=True)
     if options.sample:
@@ -109,12 +109,15 @@ async def _serve(
     await asyncio.Event().wait()
 
 
-async def _until_listening(host: str, port: int) -> None:
-    """Wait for the API's socket; for ever, since the supervisor ends it when the API cannot stay alive."""
+async def _until_api_is_ready(host: str, port: int) -> None:
+    """Wait until the API too has heard of a worker; for ever, since the supervisor ends what cannot stay alive."""
     while True:
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"GET /v1/health/ready HTTP/1.0\r\n\r\n")
+            status_line = await reader.readline()
             writer.close()
             await writer.wait_closed()
-            return
+            if b" 200 " in status_line:
+                return
         await asyncio.sleep(0.05)

@@ -25,8 +25,14 @@ _WITH_MODEL = {
     "pipeline": ["--texts", "8", "--dtype", "float32"],
     "http": ["--calls", "4"],
     "duplicates": ["--texts", "10"],
+    "loop": ["--texts", "4"],
+    "startup": [],
     "gpu": ["--texts", "6", "--device", "cpu", "--shapes", "tiny"],
 }
+
+
+_NOT_MEASURED_HERE = {"gpu": {"large", "llama", "minilm", "busy"}}
+"""What a tiny model on a CPU has no figure for."""
 
 
 def _run(benchmark: str, arguments: list[str], folder: Path) -> None:
@@ -35,9 +41,11 @@ def _run(benchmark: str, arguments: list[str], folder: Path) -> None:
     result = json.loads(file.read_text())
 
     measured = {figure["key"] for figure in result["figures"]}
-    assert measured <= set(FIGURES[benchmark])
-    assert measured
-    assert all(math.isfinite(figure["median"]) and figure["median"] > 0 for figure in result["figures"])
+    assert measured == set(FIGURES[benchmark]) - _NOT_MEASURED_HERE.get(benchmark, set())
+    for figure in result["figures"]:
+        assert math.isfinite(figure["median"])
+        # In a fraction of a second, on a busy machine, bulk may not have had its turn.
+        assert figure["median"] > 0 or figure["key"] == "share", figure
     assert result["machine"]["packages"]
 
 

@@ -276,12 +276,20 @@ def test_who_joins_a_leader_that_is_delivered_at_that_moment_gets_its_vector(mon
     duplicates = Duplicates()
     (leader,) = admitted(duplicates, 1)
     answered: list[WaitingInput] = []
-    delivering = threading.Thread(target=lambda: answered.extend(deliver(duplicates, leader)), daemon=True)
+    about_to_deliver = threading.Event()
+
+    def deliver_leader() -> None:
+        about_to_deliver.set()
+        answered.extend(deliver(duplicates, leader))
+
+    delivering = threading.Thread(target=deliver_leader, daemon=True)
 
     def are_same(*_: WaitingInput) -> bool:
         # The leader is found and not yet joined: who delivers now must wait.
         delivering.start()
+        assert about_to_deliver.wait(30)
         delivering.join(0.2)
+        assert delivering.is_alive()
         return True
 
     monkeypatch.setattr(duplicates_module, "_are_same", are_same)

@@ -89,7 +89,7 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @rule(tokens=st.integers(1, 1000), seconds=st.sampled_from([0.0, 0.01, 0.05, 1.0]))
     def a_batch_is_measured(self, tokens: int, seconds: float) -> None:
-        self.scheduler.measured(tokens, seconds)
+        self.scheduler.measured(Lane.BULK, tokens, seconds)
         if seconds > 0:
             rate = tokens / seconds
             self.rate = self.rate + 0.2 * (rate - self.rate) if self.rate else rate
@@ -314,7 +314,7 @@ def bulk_beside_interactive(*, measured: tuple[int, float] | None, seen_seconds_
     """The bulk batch cut some time after an interactive one was the only traffic of its lane."""
     scheduler = a_scheduler(budget=2048, max_inputs=512)
     if measured is not None:
-        scheduler.measured(*measured)
+        scheduler.measured(Lane.BULK, *measured)
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8]), 100.0)
     assert cut(scheduler, 100.0).lane is Lane.INTERACTIVE
     scheduler.add(inputs_of(Lane.BULK, [8] * 512), 100.0)
@@ -341,7 +341,7 @@ def test_a_device_so_slow_that_no_token_fits_still_gets_one_input_at_a_time() ->
 
 def test_interactive_batches_are_not_cut_but_nothing_is_launched_ahead_either() -> None:
     scheduler = a_scheduler(budget=2048, max_inputs=512)
-    scheduler.measured(4000, 1.0)
+    scheduler.measured(Lane.BULK, 4000, 1.0)
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8] * 512), 0.0)
     assert cut(scheduler).cost_tokens == 2048
     assert not scheduler.may_launch_ahead(INTERACTIVE_MEMORY_SECONDS - 0.01)
@@ -356,9 +356,20 @@ def test_a_batch_may_be_launched_ahead_a_second_after_the_last_interactive_input
     assert scheduler.may_launch_ahead(101.0)
 
 
+def test_interactive_batches_say_nothing_about_the_speed_of_bulk() -> None:
+    scheduler = a_scheduler(budget=2048, max_inputs=512)
+    scheduler.measured(Lane.BULK, 4000, 1.0)
+    for _ in range(100):
+        scheduler.measured(Lane.INTERACTIVE, 8, 1.0)
+    scheduler.add(inputs_of(Lane.INTERACTIVE, [8]), 0.0)
+    cut(scheduler)
+    scheduler.add(inputs_of(Lane.BULK, [8] * 512), 0.0)
+    assert cut(scheduler).cost_tokens == int(4000 * BULK_SECONDS)
+
+
 def test_interactive_inputs_that_wait_are_about_however_long_ago_they_came() -> None:
     scheduler = a_scheduler(budget=2048, max_inputs=512, share=0.5)
-    scheduler.measured(4000, 1.0)
+    scheduler.measured(Lane.BULK, 4000, 1.0)
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8] * 512), 0.0)
     scheduler.add(inputs_of(Lane.BULK, [8] * 512), 0.0)
     assert cut(scheduler, 60.0).lane is Lane.INTERACTIVE
@@ -368,9 +379,9 @@ def test_interactive_inputs_that_wait_are_about_however_long_ago_they_came() -> 
 
 def test_a_measurement_moves_the_known_speed_by_a_fifth() -> None:
     scheduler = a_scheduler(budget=2048, max_inputs=512)
-    scheduler.measured(4000, 1.0)
-    scheduler.measured(8000, 1.0)
-    scheduler.measured(8000, 0.0)
+    scheduler.measured(Lane.BULK, 4000, 1.0)
+    scheduler.measured(Lane.BULK, 8000, 1.0)
+    scheduler.measured(Lane.BULK, 8000, 0.0)
     scheduler.add(inputs_of(Lane.INTERACTIVE, [8]), 0.0)
     cut(scheduler)
     scheduler.add(inputs_of(Lane.BULK, [8] * 512), 0.0)
@@ -482,8 +493,17 @@ def test_after_running_out_of_memory_batches_are_half_of_what_had_no_room_and_gr
     scheduler.out_of_memory(640)
     assert cut(scheduler).cost_tokens == 320
     for _ in range(32):
-        scheduler.measured(320, 1.0)
+        scheduler.measured(Lane.BULK, 320, 1.0)
     assert cut(scheduler).cost_tokens == 640
+
+
+def test_a_small_batch_is_no_proof_that_there_is_room_again() -> None:
+    scheduler = a_scheduler(budget=640, max_inputs=512)
+    scheduler.add(inputs_of(Lane.BULK, [10] * 5000), 0.0)
+    scheduler.out_of_memory(640)
+    for _ in range(1000):
+        scheduler.measured(Lane.BULK, 159, 1.0)
+    assert cut(scheduler).cost_tokens == 320
 
 
 def test_the_budget_never_falls_to_nothing() -> None:

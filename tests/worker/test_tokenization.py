@@ -204,6 +204,16 @@ def test_interactive_requests_are_taken_first(bench: Bench) -> None:
     assert bench.tokenizer.calls == [["now"] * 3, ["bulk0", "bulk1", "bulk2"]]
 
 
+def test_under_a_flood_of_interactive_requests_every_fifth_chunk_is_bulk(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenization_module, "_CHUNK_REQUESTS", 1)
+    bulk = [an_item(["bulk"], request_id=f"b{number}") for number in range(3)]
+    interactive = [an_item(["now"], request_id=f"i{number}", lane=Lane.INTERACTIVE) for number in range(12)]
+    bench.tokenize(*bulk, *interactive)
+    assert bench.tokenizer.calls == 3 * [*4 * [["now"]], ["bulk"]]
+
+
 class HeldTokenizer(WordTokenizer):
     """Waits within its first call until released."""
 

@@ -33,6 +33,8 @@ class Layout:
     """Shape `(inputs + 1,)`, int32: 0, and where each input ends; known as cu_seqlens."""
     positions: torch.Tensor
     """Shape `(tokens,)`, int64: each token's place within its input, counted from the model's first position."""
+    places: torch.Tensor
+    """Shape `(tokens,)`, int64: in which input of the batch each token is."""
     longest: int
 
 
@@ -56,8 +58,13 @@ def lay_out(batch: Sequence[NDArray[np.int64]], padding_idx: int | None, device:
         if any((ids == padding_idx).any() for ids in batch):
             positions = np.concatenate([_positions_beside_padding(ids, padding_idx) for ids in batch])
     ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    places = np.repeat(np.arange(len(lengths)), lengths)
     return Layout(
-        tuple(groups), to_device(ends, device), to_device(torch.from_numpy(positions), device), max(lengths)
+        tuple(groups),
+        to_device(ends, device),
+        to_device(torch.from_numpy(positions), device),
+        to_device(torch.from_numpy(places), device),
+        max(lengths),
     )
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from schemas.requests import InputType
 
+from ..devices import threads_of_each
 from ..errors import ModelError
 from ..settings import DEFAULT_MODEL
 from .interface import LoadedModel, ModelCard
@@ -117,7 +118,6 @@ def _encoder(settings: ModelSettings, model: SentenceTransformer, dtype: torch.d
     """Casts the model's transformer to the dtype."""
     from .padded import PaddedForward
     from .parity import choose_forward, probe_inputs, sentence_vectors
-    from .precision import cores
     from .torch_encoder import Forward, TorchEncoder
 
     for module in list(model)[1:]:
@@ -132,7 +132,7 @@ def _encoder(settings: ModelSettings, model: SentenceTransformer, dtype: torch.d
         expected = sentence_vectors(padded, inputs, together=False)
         model[0].to(dtype)
         forward = choose_forward(model, padded, inputs, expected)
-    return TorchEncoder(forward, padded.in_float32, model.device, settings.threads or cores())
+    return TorchEncoder(forward, padded.in_float32, model.device, settings.threads or threads_of_each(1))
 
 
 def _source(settings: ModelSettings) -> str:

@@ -54,6 +54,8 @@ class PackedForward:
             "token_embeddings": states.float().unsqueeze(0),
             # Under this name sentence-transformers' pooling takes packed states.
             "cu_seq_lens_q": layout.ends,
+            # Without it pooling would make it, and wait for the device to tell its length.
+            "seq_idx": layout.places.unsqueeze(0),
         }
         for module in self._after:
             features = module(features)

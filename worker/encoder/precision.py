@@ -7,12 +7,15 @@ from typing import Final
 
 import torch
 
-from ..devices import threads_of_each
-
 CPU_BUDGET_TOKENS: Final = 2048
 """Padded tokens of a CPU batch: 1024 to 4096 were equal, 8192 slower (caches); 2 cores of a Xeon."""
 GPU_BUDGET_TOKENS: Final = 32_768
 
+_BFLOAT16_GPUS: Final = 8
+"""Compute capability from which a GPU computes in bfloat16; older ones emulate it.
+
+Source: CUDA C++ Programming Guide, "Compute Capabilities".
+"""
 _BFLOAT16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
 
 
@@ -38,16 +41,11 @@ def choose_dtype(wanted: str, device: torch.device, cpu_flags: frozenset[str] | 
         dtype: torch.dtype = getattr(torch, wanted)
         return dtype
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= _BFLOAT16_GPUS else torch.float32
     if device.type == "cpu":
         flags = read_cpu_flags() if cpu_flags is None else cpu_flags
         return torch.bfloat16 if flags & _BFLOAT16_FLAGS else torch.float32
     return torch.float32
-
-
-def cores() -> int:
-    """Cores that this process may use, or as many threads as `OMP_NUM_THREADS` says."""
-    return threads_of_each(1)
 
 
 def read_cpu_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:

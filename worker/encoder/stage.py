@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _FAILURES_IN_A_ROW: Final = 16
-"""Requests, each counted once, and of those that wait for the same input the first: one request or one input full of
-poison is the caller's, many are ours."""
+"""Inputs that may fail one after the other before the fault is ours. Each request counts once, and so does a line of
+requests that wait for the same input."""
 
 
 class EncoderStage:
@@ -149,7 +149,7 @@ class EncoderStage:
             if self._encoder.limits.computing == 1:
                 # A batch launched ahead has the device to itself only once the one before it is done.
                 started_at, self._done_at = max(started_at, self._done_at), now
-            self._scheduler.measured(batch.cost_tokens, now - started_at)
+            self._scheduler.measured(batch.lane, batch.cost_tokens, now - started_at)
 
     def _wanted(self, inputs: Iterable[WaitingInput]) -> list[WaitingInput]:
         """Those whose computing still serves anybody: in place of a request that is over, the next follower's."""

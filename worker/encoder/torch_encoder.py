@@ -16,6 +16,7 @@ import torch
 
 from ..errors import DeviceMemoryError
 from .interface import Limits
+from .layout import to_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,9 +83,11 @@ class TorchEncoder:
         return self._vectors(self._recomputing, [ids], [dim], [unpooled])[0, :dim]
 
     def _prepare_thread(self) -> None:
-        """torch's number of threads belongs to the thread that calls it."""
+        """torch's number of threads, and its current GPU, belong to the thread that calls it."""
         if not getattr(self._prepared, "done", False):
             torch.set_num_threads(self._threads_of_slot)
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device.index or 0)
             self._prepared.done = True
 
     @torch.inference_mode()
@@ -107,7 +110,7 @@ def unit_vectors(vectors: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
         The same shape, 0 beyond a row's length.
     """
     if any(dim != vectors.shape[1] for dim in dims):
-        wanted = torch.tensor(dims, device=vectors.device).unsqueeze(1)
+        wanted = to_device(torch.tensor(dims), vectors.device).unsqueeze(1)
         vectors = vectors * (torch.arange(vectors.shape[1], device=vectors.device) < wanted)
     # The largest value first: float32 has no room for the squares of 1e25 or 1e-30.
     vectors = vectors / vectors.abs().amax(dim=1, keepdim=True)
@@ -123,6 +126,7 @@ def _to_host(vectors: torch.Tensor) -> torch.Tensor:
     host = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
     host.copy_(vectors, non_blocking=True)
     done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    done.record()
+    # On the stream that copies: the current one is another device's where nobody chose this one.
+    done.record(torch.cuda.current_stream(vectors.device))
     done.synchronize()
     return host

@@ -77,7 +77,8 @@ def test_the_whole_life_of_up() -> None:
         up.wait_for("Ctrl-C stops everything")
         assert re.search(r"ready after \d+ s", up.stderr)
         assert re.search(rf"worker +{MODEL} on none in float32, 384 dimensions", up.stderr)
-        assert _ask(url).status_code == 200
+        answer = _ask(url)
+        assert answer.status_code == 200, answer.text
 
         # A second start on the same port: one line, and the first goes on.
         port = str(httpx.URL(url).port)

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from worker.encoder.calibration import CANDIDATES, calibrated_budget, default_folder
 from worker.encoder.interface import Limits, LoadedModel
 from worker.encoder.null import NullTokenizer
+from worker.errors import DeviceMemoryError
 
 from ..fakes import a_card
 
@@ -29,12 +30,15 @@ class FakeDevice:
     def __init__(self, tokens_per_second: dict[int, float]) -> None:
         self._speeds = tokens_per_second
         self.now = 0.0
+        self.room_tokens = 1_000_000
         self.batches: list[int] = []
 
     def encode(
         self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
     ) -> NDArray[np.float32]:
         tokens = sum(map(len, batch))
+        if tokens > self.room_tokens:
+            raise DeviceMemoryError("no room")
         self.batches.append(tokens)
         self.now += tokens / self._speeds[min(self._speeds, key=lambda budget: abs(budget - tokens))]
         return np.zeros((len(batch), dims[0]), dtype=np.float32)
@@ -74,6 +78,19 @@ def test_a_slow_device_is_not_tried_for_long() -> None:
     assert max(device.batches) <= 512
 
 
+@pytest.mark.parametrize(("room_tokens", "budget"), [(1500, 1024), (600, 512), (100, 256)])
+def test_a_device_without_room_gets_what_it_has_room_for(room_tokens: int, budget: int) -> None:
+    device = FakeDevice({512: 1e4, 1024: 2e4, 2048: 4e4, 4096: 8e4})
+    device.room_tokens = room_tokens
+    assert budget_of(device) == budget
+
+
+def test_of_two_passes_the_faster_one_counts() -> None:
+    device = FakeDevice({512: 1e4, 4096: 1e4})
+    times = iter([0.0, 0.0, 9.0, 9.0, 9.05, 9.05])  # the first pass was held up
+    assert calibrated_budget(a_model(device), None, lambda: next(times)) == 512
+
+
 def test_what_was_found_is_remembered_for_this_model_on_this_device(tmp_path: Path) -> None:
     speeds = {512: 1e4, 4096: 1e4}
     assert budget_of(FakeDevice(speeds), tmp_path) == 512
@@ -109,8 +126,9 @@ def test_an_encoder_without_a_device_keeps_its_own() -> None:
 
 
 def test_a_gpu_is_tried_with_larger_ones() -> None:
-    speeds = dict.fromkeys(CANDIDATES["cuda"], 1e7)
-    assert calibrated_budget(a_model(FakeDevice(speeds), "cuda:1"), None, FakeDevice(speeds).clock) in speeds
+    first, *larger = CANDIDATES["cuda"]
+    device = FakeDevice({first: 1e6} | dict.fromkeys(larger, 1e7))
+    assert calibrated_budget(a_model(device, "cuda:1"), None, device.clock) == larger[0]
 
 
 def test_the_folder_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

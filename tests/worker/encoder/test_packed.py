@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.model
 
 WRITTEN_OUT = ["bert", "roberta", "xlm-roberta"]
-BY_TRANSFORMERS = ["distilbert", "modernbert", "mistral", "qwen3"]
+BY_TRANSFORMERS = ["distilbert", "modernbert", "llama", "mistral", "qwen3"]
 PADDED = ["deberta-v2", "mpnet"]
 FEW = varied_texts(40, seed=7)
 

@@ -32,12 +32,16 @@ def test_without_flags_given_this_machines_count() -> None:
     assert choose_dtype("auto", CPU) is choose_dtype("auto", CPU, read_cpu_flags())
 
 
-@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
 def test_a_gpu_computes_in_bfloat16_where_it_can(
-    monkeypatch: pytest.MonkeyPatch, supported: bool, dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
-    assert choose_dtype("auto", CUDA) is dtype
+    second = torch.device("cuda:1")
+    capabilities = {CUDA: (7, 0), second: capability}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
+    assert choose_dtype("auto", second) is dtype
 
 
 def test_any_other_device_computes_in_float32() -> None:

@@ -41,6 +41,29 @@ class MirroredModel(BertModel):
 """
 """A model whose vectors are those of BERT, last dimension first."""
 
+_BOTH_WAYS: Final = """
+from transformers import LlamaConfig, LlamaModel
+
+
+class BothWaysConfig(LlamaConfig):
+    model_type = "both-ways"
+
+
+class BothWaysModel(LlamaModel):
+    config_class = BothWaysConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        for layer in self.layers:
+            layer.self_attn.is_causal = False
+
+    def forward(self, input_ids=None, attention_mask=None, **named):
+        if attention_mask is not None:
+            attention_mask = attention_mask.bool()[:, None, None, :].expand(-1, 1, input_ids.shape[1], -1)
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, **named)
+"""
+"""Llama with attention in both directions, as models for retrieval are made of it."""
+
 _TEXTS: Final = varied_texts(24, seed=11)
 
 
@@ -51,21 +74,37 @@ def plain(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mirrored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The model, and a place of the test's own where transformers keeps the code it runs."""
+def _code_of_this_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place of the test's own where transformers keeps the code it runs."""
     monkeypatch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "code"))
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path, _code_of_this_test: None) -> Path:
     source = _saved(tmp_path / "mirrored")
-    (source / "mirrored.py").write_text(_CODE)
-    config = source / "config.json"
-    own = {"AutoConfig": "mirrored.MirroredConfig", "AutoModel": "mirrored.MirroredModel"}
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "mirrored", "auto_map": own}))
+    _bring_code(source, "mirrored", "Mirrored", _CODE)
     return source
 
 
-def _saved(folder: Path) -> Path:
+@pytest.fixture
+def both_ways(tmp_path: Path, _code_of_this_test: None) -> Path:
+    source = _saved(tmp_path / "both_ways", "llama")
+    _bring_code(source, "both-ways", "BothWays", _BOTH_WAYS)
+    return source
+
+
+def _bring_code(source: Path, model_type: str, name: str, code: str) -> None:
+    module = model_type.replace("-", "_")
+    (source / f"{module}.py").write_text(code)
+    own = {"AutoConfig": f"{module}.{name}Config", "AutoModel": f"{module}.{name}Model"}
+    config = source / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": model_type, "auto_map": own}))
+
+
+def _saved(folder: Path, architecture: str = "bert") -> Path:
     folder.mkdir()
-    save_tiny_model("bert", folder)
+    save_tiny_model(architecture, folder)
     return folder / "model"
 
 
@@ -83,6 +122,19 @@ def test_its_vectors_are_those_of_encode_and_its_code_made_them(mirrored: Path, 
     without_its_code = SentenceTransformer(str(plain), device="cpu").encode(_TEXTS)
     assert least_cosine(vectors, np.flip(without_its_code, axis=1)) > 0.9999
     assert least_cosine(vectors, without_its_code) < 0.9
+
+
+def test_attention_in_both_directions_is_packed_and_gives_the_vectors_of_encode(
+    both_ways: Path, tmp_path: Path
+) -> None:
+    model = load_model(_settings(both_ways, trust_remote_code=True))
+    vectors = encode(model, _TEXTS, random_batches(len(_TEXTS), seed=2))
+
+    assert not model.encoder.limits.is_padded
+    own = SentenceTransformer(str(both_ways), device="cpu", trust_remote_code=True)
+    assert least_cosine(vectors, own.encode(_TEXTS)) > 0.9999
+    forwards_only = SentenceTransformer(str(_saved(tmp_path / "llama", "llama")), device="cpu")
+    assert least_cosine(vectors, forwards_only.encode(_TEXTS)) < 0.9
 
 
 def test_it_is_refused_where_the_settings_do_not_say_so(mirrored: Path, tmp_path: Path) -> None:

@@ -762,7 +762,7 @@ def test_a_batch_launched_ahead_is_measured_from_the_moment_the_device_is_free(
     encoder = Slots(limits)
     bench = Bench(encoder, max_inputs=1)
     measured: list[float] = []
-    monkeypatch.setattr(bench.scheduler, "measured", lambda _, seconds: measured.append(seconds))
+    monkeypatch.setattr(bench.scheduler, "measured", lambda _lane, _tokens, seconds: measured.append(seconds))
     bench.compute(1)
     bench.compute(2)
     with bench.running():

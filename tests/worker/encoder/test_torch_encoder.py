@@ -34,6 +34,15 @@ class Ones:
         return torch.ones(len(batch), 4)
 
 
+def test_on_a_gpu_every_thread_works_on_the_gpu_of_its_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    encoder = TorchEncoder(Ones(), Ones, torch.device("cuda:1"), threads=4)
+    for _ in range(2):
+        encoder.encode([[1]], [4])
+    assert chosen == [1]
+
+
 @pytest.mark.parametrize(("threads", "slots", "each"), [(1, 1, 1), (2, 2, 1), (8, 8, 1), (32, 8, 4)])
 def test_a_cpus_threads_are_shared_out_among_its_slots(threads: int, slots: int, each: int) -> None:
     forward = Ones()

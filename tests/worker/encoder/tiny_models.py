@@ -17,6 +17,8 @@ from transformers import (
     DebertaV2Model,
     DistilBertConfig,
     DistilBertModel,
+    LlamaConfig,
+    LlamaModel,
     MistralConfig,
     MistralModel,
     ModernBertConfig,
@@ -237,6 +239,20 @@ def _mistral() -> PreTrainedModel:
     )
 
 
+def _llama() -> PreTrainedModel:
+    return LlamaModel(
+        LlamaConfig(
+            vocab_size=_VOCABULARY,
+            max_position_embeddings=64,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+            num_key_value_heads=2,
+            **_SIZE,
+        )
+    )
+
+
 def _mpnet() -> PreTrainedModel:
     return MPNetModel(MPNetConfig(vocab_size=_VOCABULARY, max_position_embeddings=66, pad_token_id=1, **_SIZE))
 
@@ -265,5 +281,6 @@ ARCHITECTURES: Final[dict[str, tuple[Callable[[], Any], Callable[[], PreTrainedT
     "modernbert": (_modernbert, _wordpiece, "cls"),
     "deberta-v2": (_deberta, _wordpiece, "mean"),
     "mistral": (_mistral, _byte_level_left_padding, "lasttoken"),
+    "llama": (_llama, _byte_level_left_padding, "mean"),
     "qwen3": (_qwen3, _byte_level_left_padding, "lasttoken"),
 }
