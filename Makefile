@@ -69,5 +69,5 @@ $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
 	@touch $@
 
 $(INSTALLED_TESTS): $(INSTALLED)
-	$(PIP) -e '.[api,redis,worker,embed,test,lint]'
+	$(PIP) -e '.[api,redis,otel,worker,embed,test,lint]'
 	@touch $@
