@@ -250,8 +250,7 @@ class Worker:
         start_stage("tokenization", tokenization.run, self._failure)
         start_stage("tokenization-interactive", lambda: tokenization.run([Lane.INTERACTIVE]), self._failure)
         start_stage("watch", watch.run, self._failure)
-        if settings.metrics_port is not None:
-            start_stage("lag", watch.lag(cluster, self._topics, offsets), self._failure)
+        watch.follow_lag(cluster, self._topics, offsets)
         beats.loaded(card)
         watch.health.serving(may_get_none_silently=cluster.group_protocol == "consumer")
         log.info("ready", worker=self.worker_id, broker=cluster.settings.bootstrap)

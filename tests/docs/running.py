@@ -1,8 +1,8 @@
 """Runs the code blocks of a page in one folder, and compares what they print with what the page shows.
 
 Pages are written for one place: the API at 127.0.0.1:8000, a worker's probes at 127.0.0.1:9464, the broker at
-127.0.0.1:9092 or `$BOOTSTRAP`. All are led to the stack of the test. Numbers in a shown line stand for any number, `…` for anything; a line that is only `…`
-stands for any lines.
+127.0.0.1:9092 or `$BOOTSTRAP`. All are led to the stack of the test. Numbers in a shown line stand for any number,
+`…` for anything; a line that is only `…` stands for any lines.
 """
 
 from __future__ import annotations

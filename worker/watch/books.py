@@ -37,7 +37,8 @@ class LaneBooks:
         self._lock = threading.Lock()
         self._read_at: dict[RequestInFlight, float] = {}
         """Of what is unanswered, oldest first."""
-        self._outcomes: Counter[Outcome] = Counter()
+        self._answered = 0
+        self._otherwise: Counter[Outcome] = Counter()
         self._failures: Counter[ErrorCode] = Counter()
         self._dead_letters: Counter[ErrorCode] = Counter()
         self._malformed: Counter[str] = Counter()
@@ -61,20 +62,20 @@ class LaneBooks:
         error = item.error
         with self._lock:
             read_at = self._read_at.pop(item, now)
-            for name in item.headers.malformed:
-                self._malformed[name] += 1
+            if item.headers.malformed:
+                self._malformed.update(item.headers.malformed)
             if not acknowledged:
-                self._outcomes[Outcome.DISCARDED] += 1
+                self._otherwise[Outcome.DISCARDED] += 1
                 return
             self._seconds.observe(now - read_at)
             if error is not None:
-                self._outcomes[Outcome.FAILED] += 1
+                self._otherwise[Outcome.FAILED] += 1
                 self._failures[error.code] += 1
                 self._dead_letters[error.code] += leads_to_dead_letter(item.lane, error)
             elif item.request is None:
-                self._outcomes[Outcome.TOMBSTONE] += 1
+                self._otherwise[Outcome.TOMBSTONE] += 1
             else:
-                self._outcomes[Outcome.ANSWERED] += 1
+                self._answered += 1
                 self._inputs += len(item.request.inputs)
                 self._tokens += item.prompt_tokens
 
@@ -87,7 +88,7 @@ class LaneBooks:
     def is_over(self) -> int:
         """How many requests are over."""
         with self._lock:
-            return self._outcomes.total()
+            return self._answered + self._otherwise.total()
 
     def dead_letters(self) -> Counter[ErrorCode]:
         """How many, by code."""
@@ -103,7 +104,8 @@ class LaneBooks:
         """See `samples.Source`."""
         lane, oldest = self._lane.value, self.oldest()
         with self._lock:
-            outcomes, failures = self._outcomes.copy(), self._failures.copy()
+            outcomes, failures = self._otherwise.copy(), self._failures.copy()
+            outcomes[Outcome.ANSWERED] = self._answered
             inputs, tokens, seconds = self._inputs, self._tokens, self._seconds.told()
         yield Sample("oldest_unanswered_seconds", (lane,), 0.0 if oldest is None else now - oldest[1])
         for outcome in Outcome:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from transport.errors import BrokerUnavailableError
 from transport.lag import read_lag
 
 from .samples import Sample
@@ -75,21 +74,23 @@ class Lag:
         self._told: dict[Lane, tuple[float, dict[int, int]]] = {}
 
     def run(self, stop: threading.Event) -> None:
-        """Ask until stopped."""
+        """Ask until stopped; whatever goes wrong with it, the worker goes on."""
         failed = False
         while not stop.is_set():
-            for lane, offsets in self._offsets.items():
-                topic, group = self._topics.requests_of(lane), self._topics.group(lane)
-                try:
-                    found = read_lag(self._cluster, topic, group, offsets.tracker.assigned)
-                except BrokerUnavailableError as error:
-                    if not failed:
-                        log.warning("lag cannot be read, trying again", lane=lane.value, error=str(error))
-                    failed = True
-                    continue
+            try:
+                for lane in self._offsets:
+                    self._ask(lane)
                 failed = False
-                self._told[lane] = (time.monotonic(), found)
+            except Exception as error:  # noqa: BLE001 - telling must not end what is told of
+                if not failed:
+                    log.warning("lag cannot be read, trying again", error=str(error))
+                failed = True
             stop.wait(_LAG_EVERY_SECONDS)
+
+    def _ask(self, lane: Lane) -> None:
+        partitions = self._offsets[lane].tracker.assigned
+        found = read_lag(self._cluster, self._topics.requests_of(lane), self._topics.group(lane), partitions)
+        self._told[lane] = (time.monotonic(), found)
 
     def samples(self, now: float) -> Iterator[Sample]:
         """See `samples.Source`."""

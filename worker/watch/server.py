@@ -46,17 +46,16 @@ class ProbeServer:
     def __init__(self, listening: socket.socket, pages: Mapping[str, Callable[[str], Page]]) -> None:
         self._listening = listening
         self._pages = pages
-        self._connections = 0
+        self._connections: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
 
     def start(self) -> None:
         """Begin to answer; returns once it does."""
-        started = threading.Event()
-        self._started = started
         self._thread.start()
-        started.wait(_STOP_SECONDS)
+        self._started.wait(_STOP_SECONDS)
 
     def stop(self) -> None:
         """End; whoever is connected is hung up on."""
@@ -73,16 +72,21 @@ class ProbeServer:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        async with await asyncio.start_server(self._connected, sock=self._listening, limit=_HEAD_BYTES) as server:
-            self._started.set()
-            await self._stopping.wait()
-            server.close()
+        server = await asyncio.start_server(self._connected, sock=self._listening, limit=_HEAD_BYTES)
+        self._started.set()
+        await self._stopping.wait()
+        server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # each is told that it is closed on the loop's next turn
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connections >= _MOST_CONNECTIONS:
+        task = asyncio.current_task()
+        if task is None or len(self._connections) >= _MOST_CONNECTIONS:
             writer.transport.abort()
             return
-        self._connections += 1
+        self._connections.add(task)
         try:
             async with asyncio.timeout(_CONNECTION_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -93,7 +97,7 @@ class ProbeServer:
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # it went away, was too slow (TimeoutError), or sent too much
         finally:
-            self._connections -= 1
+            self._connections.discard(task)
             writer.transport.abort()
 
     def _answer(self, head: bytes) -> bytes:

@@ -30,7 +30,7 @@ from .server import Page, ProbeServer
 from .stuck import LOOK_EVERY_SECONDS, Place, Stuck, StuckWatch, bound_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from schemas.topics import TopicNames
     from transport.cluster import Cluster
@@ -133,11 +133,12 @@ class Watch:
         self._sources.append(_Card(card, worker_id))
         self._sources.extend(LaneProgress(lane, offsets[lane], in_flight[lane]) for lane in Lane)
 
-    def lag(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, LaneOffsets]) -> Callable[[], None]:
-        """Made ready to be asked for; to be run in a thread of its own, where anybody can ask at all."""
-        lag = Lag(cluster, topics, offsets)
-        self._sources.append(lag)
-        return lambda: lag.run(self._ended)
+    def follow_lag(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, LaneOffsets]) -> None:
+        """Ask the broker how far the lanes are behind, from now on, where anybody can learn of it."""
+        if self._server is not None:
+            lag = Lag(cluster, topics, offsets)
+            self._sources.append(lag)
+            threading.Thread(target=lag.run, args=[self._ended], name="lag", daemon=True).start()
 
     def listener(self, lane: Lane, listener: AssignmentListener) -> AssignmentListener:
         """A lane's listener, its calls counted."""
@@ -204,11 +205,12 @@ class _Card:
     """Says which worker, model and device the numbers are of."""
 
     def __init__(self, card: ModelCard, worker_id: str) -> None:
-        self._labels = (worker_id, card.name, card.slug, card.revision, card.device, card.dtype)
+        release = version("kafka-embeddings")
+        self._labels = (worker_id, card.name, card.slug, card.revision, card.device, card.dtype, release)
 
     def samples(self, now: float) -> Iterator[Sample]:  # noqa: ARG002 - `samples.Source`
         """See `samples.Source`."""
-        yield Sample("info", (*self._labels, version("kafka-embeddings")), 1)
+        yield Sample("info", self._labels, 1)
 
 
 class _Published:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from schemas.topics import Lane, TopicNames
 from transport.errors import BrokerUnavailableError
 from worker.bounds import InFlight
@@ -16,8 +18,6 @@ from worker.watch.lanes import CountedAssignments, Lag, LaneProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import pytest
 
     from worker.watch.samples import Source
 
@@ -80,8 +80,9 @@ def test_rebalances_are_counted_passed_on_and_decide_whether_the_lane_has_joined
     assert numbers(counted) == {("rebalances_total", "bulk", change): 1 for change in ("assigned", "revoked", "lost")}
 
 
+@pytest.mark.parametrize("error", [BrokerUnavailableError("away"), RuntimeError("a bug of ours")])
 def test_lag_is_told_of_partitions_still_held_with_its_age_and_trouble_keeps_the_last(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     offsets = {lane: LaneOffsets(lane, 1.0) for lane in Lane}
     offsets[Lane.BULK].tracker.assign([0, 1])
@@ -94,7 +95,7 @@ def test_lag_is_told_of_partitions_still_held_with_its_age_and_trouble_keeps_the
         answer = next(answers)
         if answer is None:
             stop.set()
-            raise BrokerUnavailableError("away")
+            raise error
         return answer
 
     monkeypatch.setattr(lanes_module, "read_lag", read_lag)
