@@ -75,11 +75,14 @@ class ProbeServer:
         server = await asyncio.start_server(self._connected, sock=self._listening, limit=_HEAD_BYTES)
         self._started.set()
         await self._stopping.wait()
+        # First nobody new: a server that is closed while it accepts a connection leaves that open.
+        self._loop.remove_reader(self._listening)
+        await _a_few_turns()
         server.close()
         for connection in self._connections:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        await asyncio.sleep(0)  # each is told that it is closed on the loop's next turn
+        await _a_few_turns()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -123,6 +126,12 @@ class ProbeServer:
         except Exception as error:  # noqa: BLE001 - a bug in telling must not end what is told of
             log.error("a page of the worker cannot be made", path=path, error=type(error).__name__)
             return Page(HTTPStatus.INTERNAL_SERVER_ERROR, _PLAIN, b"a bug of ours, see the worker's log\n")
+
+
+async def _a_few_turns() -> None:
+    """What the loop has begun, accepting a connection or hanging up on one, takes up to five turns of it."""
+    for _ in range(8):
+        await asyncio.sleep(0)
 
 
 def _accepted(lines: list[str]) -> str:
