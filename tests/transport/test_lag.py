@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from transport.cluster import Cluster
 from transport.errors import BrokerUnavailableError
@@ -37,3 +38,13 @@ def test_a_broker_that_does_not_answer_is_told_as_such(monkeypatch: pytest.Monke
     nowhere = Cluster(KafkaSettings(bootstrap="127.0.0.1:1"), KAFKA)
     with pytest.raises(BrokerUnavailableError, match="the lag of g"):
         read_lag(nowhere, "t", "g", [0])
+
+
+def test_a_refusal_is_told_as_such_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise KafkaException(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+
+    cluster = Cluster(KafkaSettings(), KAFKA)
+    monkeypatch.setattr(cluster, "_admin", SimpleNamespace(list_consumer_group_offsets=refuses))
+    with pytest.raises(BrokerUnavailableError, match="the lag of g"):
+        read_lag(cluster, "t", "g", [0])

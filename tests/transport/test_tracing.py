@@ -157,14 +157,15 @@ def test_a_span_the_sampler_leaves_out_carries_that_decision_on() -> None:
 
 def test_closing_waits_for_a_hanging_exporter_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transport.tracing._CLOSE_SECONDS", 0.05)
-    leave = threading.Event()
+    leave, ended = threading.Event(), threading.Event()
 
     class Hangs:
         def get_tracer(self, name: str) -> None: ...
 
         def shutdown(self) -> None:
             leave.wait(20)
+            ended.set()
 
     Tracing(Hangs()).close()  # type: ignore[arg-type]
-    assert not leave.is_set()
+    assert not ended.is_set()
     leave.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -41,6 +40,7 @@ def served() -> Iterator[tuple[str, int]]:
         yield address
     finally:
         server.stop()
+        assert not server._thread.is_alive()
 
 
 @pytest.fixture
@@ -98,6 +98,7 @@ def test_a_caller_that_sends_nothing_is_hung_up_on_and_keeps_nobody_waiting(monk
 
 def test_beyond_the_bound_callers_are_hung_up_on_until_others_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(server_module, "_CONNECTION_SECONDS", 60.0)
     with served() as address:
         with ExitStack() as held:
             for _ in range(3):
@@ -126,7 +127,5 @@ def test_it_ends_when_told_although_somebody_is_connected() -> None:
     with ExitStack() as held:
         with served() as address:
             held.enter_context(socket.create_connection(address))
-            began = time.monotonic()
-        assert time.monotonic() - began < 2 * server_module._STOP_SECONDS
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
