@@ -303,7 +303,7 @@ class Worker:
                 stage=self._failure.stage,
                 causes=causes_of(self._failure.error),
             )
-            raise tellable(self._failure.stage, self._failure.error) from None
+            raise tellable(self._failure.stage, self._failure.error)
 
 
 def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, DeliveringProducer]:
