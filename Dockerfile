@@ -20,17 +20,17 @@ COPY api api
 COPY cli cli
 
 FROM base AS worker
-RUN pip install -c constraints.txt ".[worker]"
+RUN pip install -c constraints.txt ".[worker,otel]"
 WORKDIR /home/app
 USER app
-# No probe from outside tells more than the process does: a stuck or broken worker ends with exit code 1,
-# and its restart policy brings it back. Its beats on the topic of workers say what it is doing.
+# No probe of its own: a stuck or broken worker ends with exit code 1, and its restart policy brings it back.
+# Where a `--metrics-port` is given, `/health/live` and `/health/ready` are there to be asked.
 HEALTHCHECK NONE
 ENTRYPOINT ["kafka-embeddings"]
 CMD ["worker"]
 
 FROM base AS api
-RUN pip install -c constraints.txt ".[api,redis]"
+RUN pip install -c constraints.txt ".[api,redis,otel]"
 WORKDIR /home/app
 USER app
 EXPOSE 8000

@@ -71,5 +71,5 @@ $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
 	@touch $@
 
 $(INSTALLED_TESTS): $(INSTALLED)
-	$(PIP) -e '.[api,redis,worker,embed,test,lint]'
+	$(PIP) -e '.[api,redis,otel,worker,embed,test,lint]'
 	@touch $@

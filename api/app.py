@@ -24,6 +24,7 @@ from .openapi import openapi_document
 from .rate_limits import RateLimits, storage_at
 from .request_context import RequestContext
 from .served_models import models_router
+from .tracing import Traced
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope
 
     from client.request_reply import EmbeddingClient
+    from transport.tracing import Tracing
 
     from .settings import ApiSettings
 
@@ -50,6 +52,7 @@ def create_app(
     settings: ApiSettings,
     admission: Admission | None = None,
     limits: RateLimits | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """The application over a client somebody else starts and stops.
 
@@ -58,6 +61,7 @@ def create_app(
         settings: Of this process.
         admission: What counts the requests under way, for those who want to see it; one of its own otherwise.
         limits: What counts the limits of keys, for those who close it; one of its own otherwise.
+        tracing: Makes a span of each request; None: there are none.
 
     Raises:
         SettingsError: The file of keys or the storage of limits cannot be used.
@@ -82,6 +86,8 @@ def create_app(
     # Inside what the framework puts around everything, which would answer our own failures in its own words.
     app.add_middleware(RequestContext)
     app.add_middleware(Measured, metrics=metrics)
+    if tracing is not None:
+        app.add_middleware(Traced, tracing=tracing)
 
     @app.exception_handler(RequestError)
     async def refused(request: Request, error: RequestError) -> Response:

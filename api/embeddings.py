@@ -20,7 +20,7 @@ from .authentication import KeyRing, bearer_key
 from .deadline import Deadline
 from .request_body import declared_bytes, read_body
 from .token_estimate import tokens_of_inputs
-from .trace_context import trace_headers
+from .trace_context import handed_on
 
 if TYPE_CHECKING:
     from client.request_reply import EmbeddingClient
@@ -69,7 +69,7 @@ def embeddings_router(
                     request_id=uuid.uuid4().hex,
                     worker=worker,
                     timeout_seconds=deadline.rest_seconds(_now()),
-                    headers=trace_headers(request.headers),
+                    headers=handed_on(request),
                 )
                 vectors = await _unless_disconnected(request, asked)
             except RequestError as error:

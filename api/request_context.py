@@ -7,13 +7,13 @@ expected becomes a 500 without traceback.
 from __future__ import annotations
 
 import re
-import traceback
 import uuid
 from typing import TYPE_CHECKING, Final
 
 import structlog
 from starlette.requests import ClientDisconnect
 
+from schemas.causes import causes_of
 from schemas.errors import ErrorCode, RequestError
 
 from .errors import error_response
@@ -58,7 +58,7 @@ class RequestContext:
         except ClientDisconnect:
             log.debug("the caller went away", request_id=request_id)
         except Exception as error:
-            log.error("request failed", request_id=request_id, path=scope["path"], causes=_causes(error))
+            log.error("request failed", request_id=request_id, path=scope["path"], causes=causes_of(error))
             if started:
                 raise
             scope["state"]["error_code"] = ErrorCode.INTERNAL_ERROR.value
@@ -66,17 +66,6 @@ class RequestContext:
                 RequestError(ErrorCode.INTERNAL_ERROR, f"internal error: report it with request id {request_id}")
             )
             await answer(scope, receive, send_with_id)
-
-
-def _causes(error: BaseException | None) -> list[str]:
-    """Each error with where it was raised, the first cause last. Without their messages: these may quote an input."""
-    causes = []
-    while error is not None:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-        causes.append(f"{type(error).__name__} at {where}")
-        error = error.__cause__ or error.__context__
-    return causes
 
 
 def _request_id(scope: Scope) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-import socket
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ import uvicorn
 
 from client.request_reply import EmbeddingClient
 from schemas.topics import Lane, TopicNames
-from transport.errors import SettingsError
+from transport.listening import bind
+from transport.tracing import tracing_from_environment
 
 from .admission import Admission
 from .app import create_app
@@ -23,6 +23,7 @@ from .http_protocol import HttpProtocol
 from .rate_limits import RateLimits, storage_at
 
 if TYPE_CHECKING:
+    import socket
     from types import FrameType
 
     from .settings import ApiSettings
@@ -41,27 +42,6 @@ def serve(settings: ApiSettings) -> None:
     asyncio.run(_serve(settings, listening))
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address.
-
-    Raises:
-        SettingsError: It is taken or may not be used; one line that names the port and the flag.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, or asyncio leaves Nagle's algorithm on, and every answer's second half waits 40 ms for an ACK.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(512)
-    except OSError as error:
-        listening.close()
-        raise SettingsError(
-            f"cannot listen on {host}:{port} ({error.strerror}): stop what uses it, or choose another with --port"
-        ) from error
-    return listening
-
-
 async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
     failures: list[BaseException] = []
     topics = TopicNames(settings.topic_prefix)
@@ -73,8 +53,9 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
     admission = Admission(settings.max_in_flight_bytes, settings.max_in_flight_tokens)
     client = EmbeddingClient(settings.kafka, topics, Lane.INTERACTIVE, settings.client, failed)
     limits = RateLimits(storage_at(settings.rate_limit_storage))
+    tracing = tracing_from_environment("kafka-embeddings-api")
     config = uvicorn.Config(
-        create_app(client, settings, admission, limits),
+        create_app(client, settings, admission, limits, tracing),
         http=HttpProtocol,
         log_config=None,
         access_log=False,
@@ -87,6 +68,8 @@ async def _serve(settings: ApiSettings, listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         log.info("listening", url=f"http://{host}:{port}")
         await server.serve(sockets=[listening])
+    if tracing is not None:
+        tracing.close()
     if failures:
         raise failures[0]
 

@@ -12,8 +12,11 @@ from schemas.headers import TRACEPARENT, TRACESTATE
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
+    from starlette.requests import Request
+    from starlette.types import Scope
 
     from schemas.headers import Header
+    from transport.tracing import TraceHeaders
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(r"[\x20-\x7e]{1,512}")
@@ -27,3 +30,15 @@ def trace_headers(headers: Headers) -> list[Header]:
     state = ",".join(headers.getlist(TRACESTATE))
     states = [(TRACESTATE, state.encode("ascii"))] if _TRACESTATE.fullmatch(state) else []
     return [(TRACEPARENT, parents[0].encode("ascii")), *states]
+
+
+def hand_on(scope: Scope, headers: TraceHeaders) -> None:
+    """A request's own span goes on to the worker in place of its caller's."""
+    pairs = ((TRACEPARENT, headers.traceparent), (TRACESTATE, headers.tracestate))
+    scope.setdefault("state", {})["trace"] = [(name, value) for name, value in pairs if value is not None]
+
+
+def handed_on(request: Request) -> list[Header]:
+    """What to pass on with a request: its own span, else its caller's."""
+    own: list[Header] | None = request.scope.get("state", {}).get("trace")
+    return trace_headers(request.headers) if own is None else own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -24,6 +25,14 @@ def stop_on_signal() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, received)
     return stop
+
+
+def leave_within(seconds: float) -> None:
+    """End with 1 at the latest after so long, showing where every thread is, although something at exit hangs.
+
+    A device that does not answer also holds up the driver's own clean-up. No thread of Python is needed for it.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 def follow_parent() -> None:

@@ -165,6 +165,18 @@ def worker(
     reply_topic: Annotated[list[str] | None, typer.Option(help="A topic requests may name; repeatable.")] = None,
     group_protocol: Annotated[str | None, typer.Option(help="classic, consumer or auto.")] = None,
     drain_timeout: Annotated[float | None, typer.Option(help="Seconds to answer what was read.")] = None,
+    stuck_after: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="End with 1 when nothing is done of a request for so long.",
+            show_default="5 times the slowest batch, at least 60",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics, /health/live, /health/ready; 0: any.", show_default="none")
+    ] = None,
+    metrics_host: Annotated[str | None, typer.Option(help="Address of them.", show_default="127.0.0.1")] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = None,
@@ -198,6 +210,9 @@ def worker(
             "batch": {"budget_tokens": budget_tokens},
             "reply_topics": reply_topic or None,
             "drain_timeout_seconds": drain_timeout,
+            "stuck_after_seconds": stuck_after,
+            "metrics_port": metrics_port,
+            "metrics_host": metrics_host,
             "allow_mixed": allow_mixed,
         },
         config,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from .lifetime import follow_parent, stop_on_signal
+from .lifetime import follow_parent, leave_within, stop_on_signal
 from .log import configure_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+_LEAVE_SECONDS: Final = 20.0
 
 
 def run_worker(flags: dict[str, Any], config: Path | None, arguments: Sequence[str]) -> None:
@@ -45,4 +47,8 @@ def run_worker(flags: dict[str, Any], config: Path | None, arguments: Sequence[s
         os.environ.setdefault("RAYON_NUM_THREADS", str(settings.model.threads))
     from worker.pipeline import Worker
 
-    Worker(on_device(settings, devices[0]) if devices else settings, stop).run()
+    try:
+        Worker(on_device(settings, devices[0]) if devices else settings, stop).run()
+    except Exception:
+        leave_within(_LEAVE_SECONDS)
+        raise

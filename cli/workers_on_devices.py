@@ -44,9 +44,10 @@ def run_on_devices(
     children: list[Child] = []
     with parent_pipe() as pipe:
         try:
-            for name, device in zip(_names(devices), devices, strict=True):
+            for number, (name, device) in enumerate(zip(_names(devices), devices, strict=True)):
                 # The last one given of a flag counts.
                 own = [*arguments, "--devices", device, "--threads", str(threads)]
+                own += metrics_port_of(settings.metrics_port, number)
                 children.append(Child(name, own, pipe, log.warning))
             log.info("workers started", devices=list(devices), threads=threads)
             while not stop.wait(_WATCH_SECONDS):
@@ -57,6 +58,16 @@ def run_on_devices(
             unwell = stop_children(children, settings.drain_timeout_seconds + _BEYOND_DRAIN_SECONDS)
     if unwell:
         raise ChildStopError(f"{'; '.join(unwell)}: what was not answered is answered again")
+
+
+def metrics_port_of(first: int | None, number: int) -> list[str]:
+    """Flags that give each of several workers a port of its own: the first one, and those that follow it.
+
+    Args:
+        first: The one that is set; 0: any free one, None: none.
+        number: Which worker, counted from 0.
+    """
+    return [] if not first else ["--metrics-port", str(first + number)]
 
 
 def _names(devices: Sequence[str]) -> Iterator[str]:

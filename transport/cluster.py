@@ -104,6 +104,12 @@ class Cluster:
             return cluster
         return None
 
+    @property
+    def group_protocol(self) -> str:
+        """Protocol of consumer groups here: `classic` or `consumer`."""
+        chosen = self.settings.group_protocol
+        return self.profile.group_protocol if chosen == "auto" else chosen
+
     def client_config(self, client: str) -> ClientConfig:
         """librdkafka configuration shared by every client of this process."""
         return _base_config(self.settings, client)

@@ -221,9 +221,7 @@ class GroupConsumer:
 
 def _group_config(cluster: Cluster) -> dict[str, str | int]:
     """Under `consumer` session and assignor are the broker's business; librdkafka refuses them there."""
-    chosen = cluster.settings.group_protocol
-    protocol = cluster.profile.group_protocol if chosen == "auto" else chosen
-    if protocol == "consumer":
+    if cluster.group_protocol == "consumer":
         return {"group.protocol": "consumer"}
     session_ms = int(cluster.settings.session_timeout_seconds * 1000)
     return {

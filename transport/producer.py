@@ -8,6 +8,7 @@ producer's own poll thread, or at once in the caller's; they must not block.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -110,6 +111,8 @@ class DeliveringProducer:
             raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
         self._closed = threading.Event()
         self._counting = threading.Lock()
+        self.failures: Counter[FailureKind] = Counter()
+        """Messages that were not delivered, by why."""
         self._undelivered = 0  # not librdkafka's own count, which takes in events that are no messages
         self._thread = threading.Thread(target=self._serve, name=f"delivery-{client}", daemon=True)
         self._thread.start()
@@ -158,7 +161,7 @@ class DeliveringProducer:
         def delivered(error: KafkaError | None, _: confluent_kafka.Message) -> None:
             with self._counting:
                 self._undelivered -= 1
-            on_delivery(None if error is None else failure_of(error))
+            on_delivery(None if error is None else self._failed(failure_of(error)))
 
         try:
             with self._counting:  # before its delivery can be counted
@@ -175,10 +178,15 @@ class DeliveringProducer:
         except BufferError:
             return False
         except ValueError as error:  # a topic's name that no C string can hold, for instance
-            on_delivery(DeliveryFailure(FailureKind.UNKNOWN, str(error)))
+            on_delivery(self._failed(DeliveryFailure(FailureKind.UNKNOWN, str(error))))
         except KafkaException as error:
-            on_delivery(failure_of(error.args[0]))
+            on_delivery(self._failed(failure_of(error.args[0])))
         return True
+
+    def _failed(self, failure: DeliveryFailure) -> DeliveryFailure:
+        with self._counting:
+            self.failures[failure.kind] += 1
+        return failure
 
     def flush(self, timeout_seconds: float) -> int:
         """Wait until everything is delivered or the time is up.

@@ -50,6 +50,10 @@ class Beats:
         self._queued_tokens = queued_tokens
         self._wake = threading.Event()
         self._stopped = False
+        self.delivered = 0
+        """Beats the broker has."""
+        self.delivered_at = float("-inf")
+        """When it last took one, on the monotonic clock."""
         self._beat = Beat(
             worker_id=worker_id,
             model=model.name,
@@ -102,13 +106,15 @@ class Beats:
         self._publish(None)
 
     def _publish(self, value: bytes | None) -> None:
-        self._producer.produce(self._topic, key=self._key, value=value, on_delivery=_note)
+        self._producer.produce(self._topic, key=self._key, value=value, on_delivery=self._note)
 
-
-def _note(failure: DeliveryFailure | None) -> None:
-    """A beat that is lost is made up for by the next; that it was lost is said."""
-    if failure is not None:
-        log.warning("beat not delivered", reason=failure.reason)
+    def _note(self, failure: DeliveryFailure | None) -> None:
+        """A beat that is lost is made up for by the next; that it was lost is said."""
+        if failure is None:
+            self.delivered += 1
+            self.delivered_at = time.monotonic()
+        else:
+            log.warning("beat not delivered", reason=failure.reason)
 
 
 def check_revisions(view: WorkersView, card: ModelCard, worker_id: str) -> None:

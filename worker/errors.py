@@ -5,6 +5,8 @@ WorkerError
 ├── MixedRevisionError  other workers of this model serve another revision; exit 2
 ├── DeviceMemoryError   the device has no room for a batch; it is halved
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
+├── StuckError          nothing gets done of a request; exit 1 without committing it
+├── StageDiedError      a stage died of what must not be shown, since it quotes an input; exit 1
 ├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
 └── DrainError          stopping took too long; exit 1, what is not committed is answered again
 """
@@ -30,6 +32,14 @@ class DeviceMemoryError(WorkerError):
 
 class EncoderBrokenError(WorkerError):
     """Request after request fails in the encoder: the fault is ours, not theirs."""
+
+
+class StuckError(WorkerError):
+    """Nothing gets done of a request, and nothing says why."""
+
+
+class StageDiedError(WorkerError):
+    """A stage died of an error whose words quote an input."""
 
 
 class DrainError(WorkerError):

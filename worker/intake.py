@@ -239,6 +239,7 @@ class Intake:
                 f"{message.topic}: {error}: the topic was truncated or made anew; start the worker again"
             ) from error
         if skipped and self._gaps_are_losses:
+            self._offsets.lost_messages += skipped
             log.error(
                 "the broker dropped messages: it keeps 5 MiB a partition; send less at once, or use Apache Kafka",
                 topic=message.topic,
@@ -253,6 +254,7 @@ class Intake:
         return submitted
 
     def _say_lost_to_retention(self, partition: int, messages: int) -> None:
+        self._offsets.lost_messages += messages
         log.error(
             "messages were deleted before they were read: raise the topic's retention.ms, or add workers",
             lane=self._lane.value,

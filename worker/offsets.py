@@ -44,6 +44,9 @@ class LaneOffsets:
         self._last_commit_at = time.monotonic()
         self._progress = threading.Condition()
         self._waited_for = False
+        self.commits = self.failed_commits = 0
+        self.lost_messages = 0
+        """Messages the broker deleted before they were read."""
 
     def acknowledged(self, submitted: Submitted) -> None:
         """The broker has everything this message led to."""
@@ -66,8 +69,10 @@ class LaneOffsets:
         if not ahead:
             return
         if consumer.commit(ahead):
+            self.commits += 1
             self.tracker.committed(ahead)
         else:
+            self.failed_commits += 1
             log.warning("commit failed, trying again", lane=self._lane.value, partitions=len(ahead))
 
     def wait_until_done(self, partitions: Iterable[int] | None, timeout_seconds: float) -> bool:

@@ -39,6 +39,13 @@ def fate_of(lane: Lane, error: RequestError | UnanswerableError) -> Fate:
     return Fate(error_response=True, dead_letter=lane is Lane.BULK)
 
 
+def leads_to_dead_letter(lane: Lane, error: RequestError | UnanswerableError) -> bool:
+    """Whether a failure is kept as a dead letter; so is what has no id to answer under."""
+    fate = fate_of(lane, error)
+    can_respond = fate.error_response and isinstance(error, RequestError) and error.request_id is not None
+    return fate.dead_letter or not can_respond
+
+
 def deadline_error(item: RequestInFlight, now_ms: float, clock_skew_ms: float) -> RequestError | None:
     """The error of a request whose deadline is past, when it is."""
     deadline_ms = item.headers.deadline_ms

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from client.workers import WorkersView
+from schemas.causes import causes_of
 from schemas.topics import REPLIES, RESPONSES, Lane, TopicNames
 from transport.cluster import Cluster
 from transport.consumer import AssignmentListener, GroupConsumer
 from transport.known_topics import KnownTopics
 from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
+from transport.tracing import tracing_from_environment
 
 from .beats import Beats, check_revisions
 from .bounds import InFlight
@@ -38,9 +40,12 @@ from .ordering import KeyOrder
 from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
-from .stages import StageFailure, start_stage
+from .stages import StageFailure, start_stage, tellable
 from .tokenization import Tokenization
+from .tracing import RequestSpans
 from .vector_cache import VectorCache
+from .watch.health import Phase
+from .watch.watch import Watch
 
 if TYPE_CHECKING:
     from .encoder.interface import LoadedModel
@@ -69,6 +74,7 @@ class Worker:
         self._stop = stop
         self._topics = TopicNames(settings.topic_prefix, settings.model.slug)
         self._failure = StageFailure()
+        self._watch = Watch(settings, self._failure)
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     def run(self) -> None:
@@ -77,10 +83,16 @@ class Worker:
         Raises:
             Exception: What a stage died of; nothing was committed beyond what was answered.
         """
+        with self._watch:
+            self._run()
+
+    def _run(self) -> None:
         settings = self._settings
+        tracing = tracing_from_environment("kafka-embeddings-worker")
         cluster = Cluster.connect(settings.kafka, self._stop)
         if cluster is None:
             return
+        self._watch.health.enter(Phase.LOADING)
         check_topics(cluster, self._topics.all())
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)
@@ -91,17 +103,21 @@ class Worker:
             settings.model,
             queued_tokens=lambda: sum(bound.tokens for bound in in_flight.values()),
         )
+        self._watch.publishing(producers, beats)
+        spans = None if tracing is None else RequestSpans(tracing, self._topics)
         beating = start_stage("beats", beats.run, self._failure)
         try:
             model = self._load(cluster)
             if not self._stop.is_set():
                 with loaded_left_alone():
-                    self._serve(cluster, model, producers, in_flight, beats)
+                    self._serve(cluster, model, producers, in_flight, beats, spans)
         finally:
             beats.stop()
             beating.join(_JOIN_SECONDS)
             for producer in producers.values():
                 producer.close(_JOIN_SECONDS)
+            if tracing is not None:
+                tracing.close()
 
     def _load(self, cluster: Cluster) -> LoadedModel:
         started_at = time.monotonic()
@@ -135,8 +151,9 @@ class Worker:
         producers: dict[Lane, DeliveringProducer],
         in_flight: dict[Lane, InFlight],
         beats: Beats,
+        spans: RequestSpans | None,
     ) -> None:
-        settings, card = self._settings, model.card
+        settings, card, watch = self._settings, model.card, self._watch
         offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
         order = KeyOrder()
         limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
@@ -147,6 +164,7 @@ class Worker:
             return offsets[item.lane].tracker.is_current(item.submitted)
 
         def close(item: RequestInFlight, acknowledged: bool) -> None:
+            watch.closed(item, acknowledged)
             in_flight[item.lane].release(item.reservation)
             if acknowledged:
                 offsets[item.lane].acknowledged(item.submitted)
@@ -171,10 +189,12 @@ class Worker:
         def publish(item: RequestInFlight) -> None:
             publishers[item.lane].submit(item)
 
+        watch.serving(card, self.worker_id, offsets, in_flight, spans)
+        budget_tokens = settings.batch.budget_tokens or calibrated_budget(model, default_folder())
         encoder = EncoderStage(
-            model.encoder,
+            watch.measured(model.encoder, budget_tokens),
             Scheduler(
-                settings.batch.budget_tokens or calibrated_budget(model, default_folder()),
+                budget_tokens,
                 settings.batch.max_inputs,
                 bulk_share=settings.batch.bulk_share,
                 interactive_bulk_seconds=settings.batch.interactive_bulk_seconds,
@@ -195,6 +215,15 @@ class Worker:
         )
         destinations = Destinations(self._topics, settings.reply_topics, settings.flat_topics)
         planning = Planning(card, self._topics, neighbours(settings))
+
+        def accepted(items: list[RequestInFlight]) -> None:
+            watch.read(items)
+            tokenization.submit(items)
+
+        def failed(item: RequestInFlight) -> None:
+            watch.read([item])
+            publish(item)
+
         drain = threading.Event()
         intakes = []
         for lane in Lane:
@@ -210,8 +239,8 @@ class Worker:
                 gaps_are_losses=cluster.profile.gaps_are_losses,
                 revoke_timeout_seconds=settings.revoke_timeout_seconds,
                 clock_skew_seconds=settings.clock_skew_seconds,
-                on_accepted=tokenization.submit,
-                on_failed=publish,
+                on_accepted=accepted,
+                on_failed=failed,
             )
             intakes.append(self._start_intake(cluster, lane, intake, drain))
         for lane, publisher in publishers.items():
@@ -220,11 +249,15 @@ class Worker:
             start_stage("encoder", encoder.run, self._failure)
         start_stage("tokenization", tokenization.run, self._failure)
         start_stage("tokenization-interactive", lambda: tokenization.run([Lane.INTERACTIVE]), self._failure)
+        start_stage("watch", watch.run, self._failure)
+        watch.follow_lag(cluster, self._topics, offsets)
         beats.loaded(card)
+        watch.health.serving(may_get_none_silently=cluster.group_protocol == "consumer")
         log.info("ready", worker=self.worker_id, broker=cluster.settings.bootstrap)
 
         self._wait()
         log.info("draining", in_flight=sum(bound.requests for bound in in_flight.values()))
+        watch.health.enter(Phase.DRAINING)
         beats.draining()
         drain.set()
         until = time.monotonic() + settings.drain_timeout_seconds + _JOIN_SECONDS
@@ -247,7 +280,7 @@ class Worker:
                 cluster,
                 self._topics.requests_of(lane),
                 self._topics.group(lane),
-                listener,
+                self._watch.listener(lane, listener),
                 prefetch_bytes=settings.bounds.prefetch_bytes,
                 patient=lane is Lane.BULK,
             )
@@ -265,8 +298,12 @@ class Worker:
 
     def _raise_failure(self) -> None:
         if self._failure.error is not None:
-            log.error("stage died, stopping; nothing unanswered is committed", stage=self._failure.stage)
-            raise self._failure.error
+            log.error(
+                "stage died, stopping; nothing unanswered is committed",
+                stage=self._failure.stage,
+                causes=causes_of(self._failure.error),
+            )
+            raise tellable(self._failure.stage, self._failure.error)
 
 
 def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, DeliveringProducer]:

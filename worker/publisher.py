@@ -26,6 +26,7 @@ from .dead_letters import dead_letter_headers
 from .destinations import Destination, Profile
 from .errors import PublishError
 from .outcomes import fate_of
+from .request import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -196,7 +197,7 @@ class Publisher:
                     metadata=request.metadata,
                 )
         except (ValueError, TypeError) as error:
-            log.error("response cannot be encoded", request_id=request.id, error=type(error).__name__)
+            log.error("response cannot be encoded", **origin_of(item), error=type(error).__name__)
             item.fail(self._error_of(item, ErrorCode.INTERNAL_ERROR, "the response could not be encoded: our fault"))
             return None
         room = self._max_response_bytes - _HEADER_BYTES - len(item.headers.correlation_id or b"")
@@ -256,16 +257,10 @@ class Publisher:
         topic = self._topics.dead_letters
         message = item.message._replace(headers=()) if shortened else item.message
         if shortened == _DEAD_LETTER_SHORTEST:
-            log.error("dead letter without the original bytes: too large, read them where it came from", topic=topic)
+            log.error("dead letter without the original bytes: too large, read them there", **origin_of(item))
             message = message._replace(value=b"")
         # Not the message of the error, which may quote the request; the dead letter's headers have it.
-        log.warning(
-            "dead letter",
-            code=error.code.value,
-            topic=message.topic,
-            partition=message.partition,
-            offset=message.offset,
-        )
+        log.warning("dead letter", code=error.code.value, **origin_of(item))
         self._produce(
             _Published(item, _Kind.DEAD_LETTER, topic, must_exist=True, shortened=shortened),
             topic,
@@ -328,7 +323,13 @@ class Publisher:
         """Do what the table of failures says about a message that is not on its topic."""
         published, failure = undelivered.published, undelivered.failure
         item, kind = published.item, failure.kind
-        log.warning("not delivered", topic=published.topic, what=published.kind.name.lower(), reason=failure.reason)
+        log.warning(
+            "not delivered",
+            what=published.kind.name.lower(),
+            to=published.topic,
+            reason=failure.reason,
+            **origin_of(item),
+        )
         if kind is FailureKind.FATAL:
             raise PublishError(f"librdkafka gave up on {published.topic}: {failure.reason}")
         if not self._is_current(item):

@@ -7,7 +7,7 @@ stage at a time holds it, and the slots of the encoder write to it one at a time
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .bounds import Reservation
     from .destinations import Destination
+
+_KEY_SHOWN_BYTES: Final = 128
 
 
 @dataclass(slots=True, eq=False)
@@ -96,3 +98,17 @@ class RequestInFlight:
         """Keep the first error."""
         if self.error is None:
             self.error = error
+
+
+def origin_of(item: RequestInFlight) -> dict[str, Any]:
+    """Which request a line of the log is about: its id, key and place. Never its text."""
+    message, error = item.message, item.error
+    request_id = item.request.id if item.request else getattr(error, "request_id", None)
+    key = None if message.key is None else message.key[:_KEY_SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return {
+        "request_id": request_id,
+        "key": key,
+        "topic": message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+    }

@@ -119,6 +119,16 @@ class WorkerSettings(ProcessSettings):
     """How long a stopping worker answers what it has read."""
     revoke_timeout_seconds: Annotated[float, Field(ge=0)] = 3.0
     """How long a partition that moves away is waited for, so that its answers are committed."""
+    stuck_after_seconds: Annotated[float, Field(gt=0)] | None = None
+    """After this without anything done of a lane's oldest request the worker ends with 1, for another to take over.
+
+    None given: five times the slowest batch seen, at least 60."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of `/metrics`, `/health/live` and `/health/ready`; 0: any free one; none given: there is none.
+
+    Several workers of one command take this one and those that follow it."""
+    metrics_host: str = "127.0.0.1"
+    """Address they are served on."""
     clock_skew_seconds: Annotated[float, Field(ge=0)] = 1.0
     """How much later than its deadline a request counts as expired."""
     allow_mixed: bool = False

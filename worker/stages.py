@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from schemas.causes import causes_of
+
+from .errors import StageDiedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_HOLD_TEXTS: Final = ("intake", "tokenization", "publisher")
+_OURS: Final = frozenset({"client", "schemas", "transport", "worker"})
 
 
 class StageFailure:
@@ -38,3 +45,14 @@ def start_stage(name: str, run: Callable[[], None], failure: StageFailure) -> th
     thread = threading.Thread(target=guarded, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def tellable(stage: str | None, error: BaseException) -> BaseException:
+    """What may be shown of a stage's death: the error, or its kind and place where its words may quote an input.
+
+    Our own errors quote none, and a stage that holds no texts cannot.
+    """
+    if type(error).__module__.partition(".")[0] in _OURS or not (stage or "").startswith(_HOLD_TEXTS):
+        return error
+    causes = "; caused by ".join(causes_of(error))
+    return StageDiedError(f"stage {stage} died of {causes} (its words may quote an input)")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from api.serving import bind
 from api.settings import ApiSettings
+from transport.listening import bind
 
 from ..log import configure_log
 from .banner import how_to_use, what_runs

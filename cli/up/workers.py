@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from transport.errors import SettingsError
 from worker.catalogue import build_worker_settings, read_catalogue
+from worker.devices import AUTO
+
+from ..workers_on_devices import metrics_port_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+_ROOM_FOR_AUTO: Final = 16
+"""More than a machine's devices, which nobody has counted yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,17 @@ def worker_commands(flags: Mapping[str, str | None], models: Path | None, config
         return [WorkerCommand(settings.name, settings.slug, [*catalogue, *given])]
     if flags.get("--model") is not None:
         raise SettingsError("--models names the models and where they are: leave --model out, or say which by --name")
-    return sorted(
-        (
-            WorkerCommand(name, model.slug, ["--models", str(models), "--name", name, *given])
-            for name, model in read_catalogue(models).items()
-        ),
-        key=lambda worker: worker.slug != "",
-    )
+    served = sorted(read_catalogue(models).items(), key=lambda entry: entry[1].slug != "")
+    ports = _metrics_ports(flags.get("--devices"), models, served[0][0], config)
+    return [
+        WorkerCommand(name, model.slug, ["--models", str(models), "--name", name, *given, *next(ports)])
+        for name, model in served
+    ]
+
+
+def _metrics_ports(devices: str | None, models: Path, name: str, config: Path | None) -> Iterator[list[str]]:
+    """Flags that give each worker a port of its own, with room for one on each of its devices."""
+    settings = build_worker_settings({"models": models, "model": {"name": name}}, config)
+    own = devices.split(",") if devices else settings.devices
+    room = _ROOM_FOR_AUTO if own == [AUTO] else max(1, len(own))
+    return (metrics_port_of(settings.metrics_port, number * room) for number in itertools.count())

@@ -13,7 +13,6 @@ import uvicorn
 
 from api.app import create_app
 from api.http_protocol import HttpProtocol
-from api.serving import bind
 from api.settings import ApiSettings
 from client.request_reply import EmbeddingClient
 from client.settings import ClientSettings
@@ -21,6 +20,7 @@ from schemas.beats import Beat, WorkerState
 from schemas.codec import Vectors
 from schemas.topics import Lane, TopicNames
 from tests.stack.stack import MODEL, http_client
+from transport.listening import bind
 from transport.settings import KafkaSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from api.rate_limits import RateLimits
-from api.serving import bind, serve
+from api.serving import serve
 from api.settings import ApiSettings
 from schemas.beats import WorkerState
 from schemas.errors import ErrorCode
@@ -21,6 +21,7 @@ from tests.stack.command import Command, run_command
 from tests.stack.stack import Api, Stack, http_client
 from tests.stack.waiting import wait_until
 from transport.errors import SettingsError
+from transport.listening import bind
 from transport.reader import PartitionReader
 
 from .hybrid import check_error

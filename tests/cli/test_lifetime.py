@@ -108,3 +108,17 @@ def _committed(stack: Stack, topic: str, group: str) -> int:
         return sum(max(0, where.offset) for where in consumer.committed(partitions, timeout=10))
     finally:
         consumer.close()
+
+
+def test_an_end_that_hangs_is_ended_from_outside_python_with_a_trace_of_every_thread() -> None:
+    script = """
+import atexit, sys, time
+from cli.lifetime import leave_within
+atexit.register(time.sleep, 60)
+leave_within(0.2)
+sys.exit(7)
+"""
+    with Command(script=script) as process:
+        assert process.wait() == 1
+        assert "Timeout" in process.stderr
+        assert "Thread" in process.stderr

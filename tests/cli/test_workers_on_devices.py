@@ -185,12 +185,25 @@ run()
             {"worker on cuda:0": ["cuda:0", "3"], "worker on cuda:1": ["cuda:1", "3"]},
         ),
         (
+            ["--devices", "cuda:0,cuda:1", "--threads", "3", "--metrics-port", "9464"],
+            {},
+            {
+                "worker on cuda:0": ["cuda:0", "3", "--metrics-port", "9464"],
+                "worker on cuda:1": ["cuda:1", "3", "--metrics-port", "9465"],
+            },
+        ),
+        (
+            ["--devices", "cuda:0,cuda:1", "--threads", "3", "--metrics-port", "0"],
+            {},
+            {"worker on cuda:0": ["cuda:0", "3"], "worker on cuda:1": ["cuda:1", "3"]},
+        ),
+        (
             [],
             {"KAFKA_EMBEDDINGS_DEVICES": '["cpu", "cuda:1", "cpu"]', "KAFKA_EMBEDDINGS_MODEL__THREADS": "5"},
             {"worker 1 on cpu": ["cpu", "5"], "worker on cuda:1": ["cuda:1", "5"], "worker 2 on cpu": ["cpu", "5"]},
         ),
     ],
-    ids=["flags", "environment"],
+    ids=["flags", "a port for each", "any port", "environment"],
 )
 def test_each_process_gets_the_whole_command_line_with_its_device_and_share_and_none_imports_torch(
     flags: list[str], environment: dict[str, str], started: dict[str, list[str]]
@@ -200,8 +213,8 @@ def test_each_process_gets_the_whole_command_line_with_its_device_and_share_and_
     assert status == 0, command.quote()
     for line in command.stdout.splitlines():
         name, arguments = json.loads(line)
-        device, threads = started.pop(name)
-        assert arguments == ["worker", "--prefix", "p", *flags, "--devices", device, "--threads", threads]
+        device, threads, *others = started.pop(name)
+        assert arguments == ["worker", "--prefix", "p", *flags, "--devices", device, "--threads", threads, *others]
     assert started == {}
 
 

@@ -28,7 +28,7 @@ from ..transport.testbed import BOUND_SECONDS, Testbed
 from .stand_in_worker import DIM, StandInWorker, vectors_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
 _WORKER = Beat(worker_id="w1", model="m", state=WorkerState.READY, dim=DIM)
 
@@ -81,7 +81,7 @@ def _ask(
     return client.embed(_body(texts), request_id=request_id, worker=_WORKER, timeout_seconds=timeout_seconds)
 
 
-async def _error_of(asked: Coroutine[Any, Any, Vectors]) -> RequestError:
+async def _error_of(asked: Awaitable[Vectors]) -> RequestError:
     with pytest.raises(RequestError) as failed:
         await asked
     return failed.value
@@ -209,6 +209,35 @@ def test_replies_nobody_awaits_are_counted_and_dropped(bench: _Bench) -> None:
 
     with bench.worker(with_strangers):
         _run(test())
+
+
+def test_an_instance_started_again_takes_no_reply_to_its_earlier_self_although_its_partition_and_ids_are_the_same(
+    bench: _Bench,
+) -> None:
+    held: list[Message] = []
+
+    def late(worker: StandInWorker, message: Message) -> None:
+        held.append(message)
+        if len(held) == 2:
+            for waiting in held:
+                worker.answer(waiting)
+
+    async def test() -> None:
+        async with bench.client() as first:
+            asked = asyncio.ensure_future(_ask(first, "old"))
+            await _until(lambda: len(held) == 1)
+        assert (await _error_of(asked)).code is ErrorCode.UNAVAILABLE
+        async with bench.client() as second:
+            answer = await _ask(second, "new")
+            assert np.array_equal(answer.vectors, vectors_of(["new"]))
+            assert (second.strangers, second.repeated) == (1, 0)
+
+    with bench.worker(late):
+        _run(test())
+
+    replies_to = [dict(message.headers)[names.REPLY_PARTITION] for message in held]
+    assert replies_to[0] == replies_to[1]
+    assert held[0].key == held[1].key
 
 
 @pytest.mark.slow

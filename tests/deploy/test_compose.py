@@ -103,3 +103,12 @@ def test_the_gpu_file_gives_a_device_to_the_worker_alone() -> None:
     assert list(override["services"]) == ["worker"]
     (device,) = override["services"]["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
+
+
+def test_the_workers_probe_asks_the_port_it_is_told_to_listen_on_in_the_container() -> None:
+    worker = _SERVICES["worker"]
+    flags = dict(zip(worker["command"][1::2], worker["command"][2::2], strict=True))
+
+    assert flags["--metrics-host"] == "0.0.0.0"
+    assert f"http://127.0.0.1:{flags['--metrics-port']}/health/ready" in worker["healthcheck"]["test"][-1]
+    assert "ports" not in worker

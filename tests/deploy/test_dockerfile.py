@@ -18,7 +18,7 @@ def _extras(stage: str) -> list[str]:
     return found.group(1).split(",")
 
 
-@pytest.mark.parametrize(("stage", "extras"), [("worker", ["worker"]), ("api", ["api", "redis"])])
+@pytest.mark.parametrize(("stage", "extras"), [("worker", ["worker", "otel"]), ("api", ["api", "redis", "otel"])])
 def test_each_image_installs_its_own_extras_under_the_constraints(stage: str, extras: list[str]) -> None:
     assert only(stage, "RUN").text.startswith("pip install -c constraints.txt ")
     assert _extras(stage) == extras

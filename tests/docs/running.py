@@ -1,8 +1,8 @@
 """Runs the code blocks of a page in one folder, and compares what they print with what the page shows.
 
-Pages are written for one place: the API at 127.0.0.1:8000, the broker at 127.0.0.1:9092 or `$BOOTSTRAP`. Both are
-led to the stack of the test. Numbers in a shown line stand for any number, `…` for anything; a line that is only `…`
-stands for any lines.
+Pages are written for one place: the API at 127.0.0.1:8000, a worker's probes at 127.0.0.1:9464, the broker at
+127.0.0.1:9092 or `$BOOTSTRAP`. All are led to the stack of the test. Numbers in a shown line stand for any number,
+`…` for anything; a line that is only `…` stands for any lines.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _API = "127.0.0.1:8000"
 _BROKER = "127.0.0.1:9092"
+_WORKER = "127.0.0.1:9464"
 _BOUND_SECONDS = 60
 
 
@@ -37,12 +38,14 @@ class Workspace:
         folder: Empty, the reader's working directory.
         bootstrap: Address of the broker.
         api_url: Address of the API.
+        probes: Address of a worker's probes, where it has any.
     """
 
-    def __init__(self, folder: Path, bootstrap: str, api_url: str) -> None:
+    def __init__(self, folder: Path, bootstrap: str, api_url: str, probes: str = _WORKER) -> None:
         self._folder = folder
         self._bootstrap = bootstrap
         self._api = api_url
+        self._probes = probes
         commands = folder / ".commands"
         commands.mkdir()
         for name, module in (("kafka-embeddings", "-m cli.main"), ("python", "")):
@@ -64,7 +67,7 @@ class Workspace:
         Raises:
             AssertionError: It failed.
         """
-        text = addressed(block.text, self._bootstrap, self._api)
+        text = addressed(block.text, self._bootstrap, self._api).replace(_WORKER, self._probes)
         command = ["sh", "-eu", "-c", text] if block.language == "sh" else [sys.executable, "-c", text]
         done = subprocess.run(
             command,

@@ -58,7 +58,7 @@ def test_the_table_of_what_is_not_run_holds_nothing_that_is_on_no_page() -> None
 def stack() -> Iterator[Stack]:
     """A service that nobody else has used, so that the first message is the page's own."""
     with Stack() as running:
-        yield running.start("--encoder", "null")
+        yield running.start("--encoder", "null", "--metrics-port", "0")
 
 
 @pytest.mark.slow
@@ -68,7 +68,8 @@ def stack() -> Iterator[Stack]:
 def test_the_commands_and_programs_of_a_page_run_and_print_what_it_shows(
     page: Path, stack: Stack, tmp_path: Path
 ) -> None:
-    workspace = Workspace(tmp_path, stack.bootstrap, stack.api_url)
+    probes = stack.worker.wait_for(r'"url": "http://([\d.:]+)", "event": "probes and metrics"').group(1)
+    workspace = Workspace(tmp_path, stack.bootstrap, stack.api_url, probes)
     if page.parent.name == "examples":
         shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
     printed: str | None = None

@@ -12,7 +12,8 @@ from cli.failures import one_line
 from schemas.topics import Lane, TopicNames
 from tests.api.stand_in import StandInClient
 from transport.errors import FatalTransportError, SettingsError, TopicSetupError
-from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError
+from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError, StageDiedError, StuckError
+from worker.watch.table import METRICS
 
 from .pages import DOCS, ROOT
 
@@ -42,7 +43,9 @@ def test_settings_that_cannot_work_end_with_2(error: type[Exception]) -> None:
     assert one_line(error("why"))[0] == 2
 
 
-@pytest.mark.parametrize("error", [FatalTransportError, EncoderBrokenError, PublishError, RuntimeError])
+@pytest.mark.parametrize(
+    "error", [FatalTransportError, EncoderBrokenError, PublishError, StuckError, StageDiedError, RuntimeError]
+)
 def test_a_failure_on_the_way_ends_with_1(error: type[Exception]) -> None:
     assert one_line(error("why"))[0] == 1
 
@@ -70,3 +73,17 @@ def test_every_error_of_the_api_is_on_the_page() -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "api").rglob("*.py"))
 
     assert set(re.findall(r'log\.error\(\s*"([^"]+)', sources)) <= {event for event, level in _EVENTS}
+
+
+def test_the_page_lists_every_metric_of_a_worker_as_the_table_has_it() -> None:
+    listed = re.findall(r"^\| `(kafka_embeddings_worker_\w+)` \| (\w+) \| ?(.*?) \| (.*) \|$", _PAGE, re.MULTILINE)
+    table = [(m.full_name, m.kind.value, ", ".join(f"`{label}`" for label in m.labels), m.meaning) for m in METRICS]
+
+    assert listed == table
+
+
+def test_every_metric_a_question_or_an_alert_of_the_page_asks_for_is_in_the_table() -> None:
+    told = {metric.full_name for metric in METRICS}
+    told |= {f"{name}_{part}" for name in told for part in ("sum", "count", "bucket")}
+
+    assert set(re.findall(r"kafka_embeddings_worker_\w*\w", _PAGE)) - {"kafka_embeddings_worker_"} <= told

@@ -210,6 +210,7 @@ def test_a_topic_name_no_broker_could_have_fails_through_the_callback(embedded: 
     producer.produce("a\0b", key=None, value=b"v", on_delivery=told.append)
 
     assert [failure.kind for failure in told if failure] == [FailureKind.UNKNOWN]
+    assert producer.failures == {FailureKind.UNKNOWN: 1}
     assert producer.close() == 0
 
 

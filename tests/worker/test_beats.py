@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -152,6 +153,15 @@ def test_a_beat_that_is_not_delivered_stops_nothing(running: Running) -> None:
     running.beats.draining()
     assert running.out.next_beat().worker_id == "w1"
     assert running.thread.is_alive()
+    assert (running.beats.delivered, running.beats.delivered_at) == (0, float("-inf"))
+
+
+def test_beats_the_broker_has_are_counted_with_the_time_of_the_last(running: Running) -> None:
+    running.out.next_beat()
+    before = time.monotonic()
+    running.out.produced[0].on_delivery(None)
+    assert running.beats.delivered == 1
+    assert before <= running.beats.delivered_at <= time.monotonic()
 
 
 # --- revisions --------------------------------------------------------------------------------------------

@@ -290,8 +290,10 @@ def gap_reports(bench: Bench) -> list[dict[str, Any]]:
 
 
 def test_messages_a_broker_dropped_are_reported_with_their_number_where_gaps_are_losses() -> None:
-    [report] = gap_reports(Bench(gaps_are_losses=True))
+    bench = Bench(gaps_are_losses=True)
+    [report] = gap_reports(bench)
     assert (report["partition"], report["messages"], report["topic"]) == (0, 10, "embedding.requests")
+    assert bench.offsets.lost_messages == 10
 
 
 def test_a_gap_is_no_loss_where_transactions_leave_them() -> None:
@@ -307,6 +309,7 @@ def test_messages_deleted_before_they_were_read_are_reported_on_assignment(bench
         bench.run(step)
     [report] = [entry for entry in logs if entry["log_level"] == "error"]
     assert (report["partition"], report["messages"]) == (1, 77)
+    assert bench.offsets.lost_messages == 77
 
 
 # --- pausing ----------------------------------------------------------------------------------------------

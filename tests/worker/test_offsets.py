@@ -69,6 +69,7 @@ def test_a_commit_that_failed_is_made_up_for_by_the_next() -> None:
     assert consumer.commits == []
     offsets.commit(consumer)
     assert consumer.commits == [{0: 6}]
+    assert (offsets.commits, offsets.failed_commits) == (1, 1)
 
 
 def test_only_the_partitions_asked_for_are_committed() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import ErrorCode, RequestError
 from schemas.requests import EncodingFormat
+from worker.request import origin_of
 
 from .fakes import an_item, unit_vectors
 
@@ -63,3 +64,15 @@ def test_the_encoding_is_the_one_asked_for(encoding: EncodingFormat) -> None:
 
 def test_two_requests_alike_are_two_requests() -> None:
     assert an_item() != an_item()
+
+
+def test_where_a_request_comes_from_is_told_without_its_text_and_with_no_more_of_a_key_than_fits() -> None:
+    item = an_item(["a secret"], key=b"doc-9", partition=3, offset=7)
+    place = {"topic": "embedding.requests", "partition": 3, "offset": 7}
+    assert origin_of(item) == {"request_id": "r1", "key": "doc-9", **place}
+    assert origin_of(an_item(key=b"\xff" + b"k" * 1000))["key"] == "\\xff" + "k" * 127
+
+    unread = an_item()
+    unread.request, unread.error = None, RequestError(ErrorCode.INVALID_REQUEST, "no", request_id="r9")
+    assert origin_of(unread)["request_id"] == "r9"
+    assert origin_of(an_item(tombstone=True))["request_id"] is None

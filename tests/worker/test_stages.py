@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from worker.stages import StageFailure, start_stage
+from worker.errors import PublishError, StageDiedError
+from worker.stages import StageFailure, start_stage, tellable
 
 
 def fail_with(error: BaseException) -> None:
@@ -49,3 +50,29 @@ def test_a_stage_is_a_daemon_thread_under_its_own_name() -> None:
 def fail_unless(condition: bool) -> None:
     if not condition:
         raise TimeoutError
+
+
+def _error_of(error: Exception) -> Exception:
+    """The same, raised."""
+    try:
+        fail_with(error)
+    except Exception as raised:  # noqa: BLE001 - any
+        return raised
+    raise AssertionError("it was raised")
+
+
+@pytest.mark.parametrize("stage", ["intake-bulk", "tokenization-interactive", "publisher-bulk"])
+def test_of_a_stage_that_holds_texts_an_unexpected_error_is_told_by_kind_and_place_only(stage: str) -> None:
+    told = tellable(stage, _error_of(ValueError("cannot read 'a secret'")))
+    assert isinstance(told, StageDiedError)
+    assert f"stage {stage} died of ValueError at " in str(told)
+    assert "fail_with" in str(told)
+    assert "secret" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("stage", "error"),
+    [("encoder", RuntimeError("CUDA error")), ("publisher-bulk", PublishError("topic t takes no messages"))],
+)
+def test_what_cannot_quote_a_text_is_told_as_it_is(stage: str, error: Exception) -> None:
+    assert tellable(stage, error) is error

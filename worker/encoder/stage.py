@@ -21,6 +21,7 @@ from schemas.errors import ErrorCode, RequestError
 
 from ..errors import DeviceMemoryError, EncoderBrokenError
 from ..outcomes import deadline_error
+from ..request import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -237,7 +238,7 @@ class EncoderStage:
         item = waiting.item
         log.error(
             "input failed in the encoder",
-            request_id=item.request.id if item.request else None,
+            **origin_of(item),
             index=waiting.index,
             tokens=waiting.tokens,
             error=repr(error),

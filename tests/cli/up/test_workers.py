@@ -54,3 +54,26 @@ def test_devices_are_handed_on_to_each_model(catalogue: Path) -> None:
 def test_one_source_for_several_models_is_refused(catalogue: Path) -> None:
     with pytest.raises(SettingsError, match="leave --model out"):
         worker_commands({**NO_FLAGS, "--model": "./a"}, catalogue, None)
+
+
+@pytest.mark.parametrize(
+    ("devices", "second_port"),
+    [(None, 9465), ("cpu,cpu", 9466), ("auto", 9480)],
+    ids=["one process", "two processes", "as many as there are"],
+)
+def test_each_worker_of_a_catalogue_gets_a_metrics_port_of_its_own_with_room_for_its_devices(
+    catalogue: Path, monkeypatch: pytest.MonkeyPatch, devices: str | None, second_port: int
+) -> None:
+    monkeypatch.setenv("KAFKA_EMBEDDINGS_METRICS_PORT", "9464")
+    first, second = worker_commands({**NO_FLAGS, "--devices": devices}, catalogue, None)
+    assert first.flags[-2:] == ["--metrics-port", "9464"]
+    assert second.flags[-2:] == ["--metrics-port", str(second_port)]
+
+
+def test_without_a_metrics_port_or_with_any_free_one_nothing_is_said_of_it(
+    catalogue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in (None, "0"):
+        if given is not None:
+            monkeypatch.setenv("KAFKA_EMBEDDINGS_METRICS_PORT", given)
+        assert not any("--metrics-port" in worker.flags for worker in worker_commands(NO_FLAGS, catalogue, None))
