@@ -5,6 +5,7 @@ WorkerError
 ├── MixedRevisionError  other workers of this model serve another revision; exit 2
 ├── DeviceMemoryError   the device has no room for a batch; it is halved
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
+├── OwnFailuresError    too large a share of requests fails through our fault; exit 1 without committing
 ├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
 └── DrainError          stopping took too long; exit 1, what is not committed is answered again
 """
@@ -30,6 +31,10 @@ class DeviceMemoryError(WorkerError):
 
 class EncoderBrokenError(WorkerError):
     """Request after request fails in the encoder: the fault is ours, not theirs."""
+
+
+class OwnFailuresError(WorkerError):
+    """Too many requests fail through our fault; the last of them is neither answered nor committed."""
 
 
 class DrainError(WorkerError):

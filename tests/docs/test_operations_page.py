@@ -12,7 +12,7 @@ from cli.failures import one_line
 from schemas.topics import Lane, TopicNames
 from tests.api.stand_in import StandInClient
 from transport.errors import FatalTransportError, SettingsError, TopicSetupError
-from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError
+from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, OwnFailuresError, PublishError
 
 from .pages import DOCS, ROOT
 
@@ -42,7 +42,9 @@ def test_settings_that_cannot_work_end_with_2(error: type[Exception]) -> None:
     assert one_line(error("why"))[0] == 2
 
 
-@pytest.mark.parametrize("error", [FatalTransportError, EncoderBrokenError, PublishError, RuntimeError])
+@pytest.mark.parametrize(
+    "error", [FatalTransportError, EncoderBrokenError, OwnFailuresError, PublishError, RuntimeError]
+)
 def test_a_failure_on_the_way_ends_with_1(error: type[Exception]) -> None:
     assert one_line(error("why"))[0] == 1
 
