@@ -58,7 +58,7 @@ def make_stream(run: str, count: int, *, poisoned: bool) -> Stream:
     stream = Stream([], {}, Counter())
     for number in range(count):
         request_id = f"{run}/{number}"
-        body = {"id": request_id, "model": MODEL, "input": _TEXT, "encoding_format": "base64"}
+        body: dict[str, object] = {"id": request_id, "model": MODEL, "input": _TEXT, "encoding_format": "base64"}
         value, code = orjson.dumps(body), "ok"
         if poisoned and number % _EVERY == _EVERY // 2:
             value, code = _poison(number // _EVERY, body)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def list_as_json(cluster: Cluster, topics: TopicNames, filters: Filters, limit: int | None) -> None:
-    """A line each, partition by partition in order; with a limit the first ones that come."""
+    """A line each, those of one partition in order; with a limit the first ones that come."""
     shown = 0
     with read_letters(cluster, topics) as reader:
         for message in reader:

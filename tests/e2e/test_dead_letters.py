@@ -111,7 +111,7 @@ def test_a_worker_that_fails_too_many_requests_itself_stops_and_names_the_settin
     letters.until_count(200)
     # Every third: never many in a row, which would be the encoder's own limit.
     for number in range(600):
-        place.send(_request(str(number), _LONG if number % 3 == 0 else "fine"), partition=number % 4)
+        place.send(_request(str(number), f"{number:04}{_LONG}" if number % 3 == 0 else "fine"), partition=number % 4)
     place.flush()
 
     assert worker.command.wait(60) == 1

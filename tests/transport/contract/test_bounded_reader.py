@@ -80,7 +80,11 @@ def test_a_transactions_marker_at_the_end_is_no_message_and_no_reason_to_wait(ka
     # The markers are written after the answer.
     assert wait_until(lambda: _end(kafka, topic) == 3)
 
-    assert values(kafka, topic) == ([b"before", b"within"] if end == "commit_transaction" else [b"before"])
+    expected = [b"before", b"within"] if end == "commit_transaction" else [b"before"]
+    assert values(kafka, topic) == expected
+    with BoundedReader(kafka.cluster, topic, [0]) as reader:
+        kafka.publish(topic, b"behind the marker, meanwhile")
+        assert [message.value for message in reader] == expected
 
 
 def _end(testbed: Testbed, topic: str) -> int:
