@@ -98,6 +98,13 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "float": Figure("worker's CPU time a request without a model, 384 floats as JSON", (_at_most(80),), "us"),
         "float-rate": Figure("requests a second of these runs, JSON", unit="requests/s"),
     },
+    "poison": {
+        "rate": Figure(
+            "topic to topic without a model, one request in a hundred at fault, against none",
+            (_at_least(0.9),),
+            sides_unit="requests/s",
+        ),
+    },
     "lanes": {
         "interactive": Figure(
             "interactive p99 while bulk saturates the worker, against p99 without bulk + 50 ms",

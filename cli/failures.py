@@ -7,6 +7,7 @@ from typing import Final
 _WRONG_SETTINGS: Final = frozenset(
     {
         "ChildSettingsError",
+        "FilterError",
         "InputError",
         "MissingPackageError",
         "MixedRevisionError",

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .contract import contract
+from .dlq.app import dlq_app
 from .keys import keys_app
+from .options import Bootstrap, Config, KafkaOption, Prefix, kafka_flags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,23 +30,15 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="Create the topics.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
+app.add_typer(dlq_app, name="dlq")
 app.add_typer(keys_app, name="keys")
 app.command()(contract)
 
 # Every flag's default is None, "not given", so that environment and file can speak; --help names the real ones.
-Bootstrap = Annotated[
-    str | None, typer.Option(help="Kafka brokers, host:port[,host:port].", show_default="127.0.0.1:9092")
-]
 OwnOrBootstrap = Annotated[
     str | None,
     typer.Option("--bootstrap", help="Kafka brokers; none given: an embedded broker of our own."),
 ]
-KafkaOption = Annotated[
-    list[str] | None,
-    typer.Option("--kafka", metavar="KEY=VALUE", help="Any librdkafka option; may be repeated."),
-]
-Config = Annotated[Path | None, typer.Option(help="TOML file with settings, see docs/configuration.md.")]
-Prefix = Annotated[str | None, typer.Option(help="First part of every topic's name.", show_default="embedding")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default="info")]
 Model = Annotated[
     str | None,
@@ -177,6 +171,10 @@ def worker(
         int | None, typer.Option(help="Port of /metrics, /health/live, /health/ready; 0: any.", show_default="none")
     ] = None,
     metrics_host: Annotated[str | None, typer.Option(help="Address of them.", show_default="127.0.0.1")] = None,
+    max_own_failures: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Stop when more requests fail through our fault.", show_default="0.1"),
+    ] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = None,
@@ -191,7 +189,7 @@ def worker(
 
     run_worker(
         {
-            "kafka": _kafka_flags(bootstrap, kafka, group_protocol),
+            "kafka": kafka_flags(bootstrap, kafka, group_protocol),
             "topic_prefix": prefix,
             "log_level": log_level,
             "model": {
@@ -208,6 +206,7 @@ def worker(
             "models": models,
             "devices": devices and [device.strip() for device in devices.split(",")],
             "batch": {"budget_tokens": budget_tokens},
+            "own_failures": {"share": max_own_failures},
             "reply_topics": reply_topic or None,
             "drain_timeout_seconds": drain_timeout,
             "stuck_after_seconds": stuck_after,
@@ -286,7 +285,7 @@ def embed(
         dimensions=dimensions,
         give_up_after_seconds=give_up_after,
         model_flags=model_flags,
-        kafka_flags={"kafka": _kafka_flags(bootstrap, kafka, None), "topic_prefix": prefix},
+        kafka_flags={"kafka": kafka_flags(bootstrap, kafka), "topic_prefix": prefix},
         config=config,
     )
 
@@ -304,15 +303,11 @@ def topics_create(
     """Create what is missing, with the partitions, retention and sizes of the table of topics."""
     from .topics import run_topics_create
 
-    kafka_flags = {**_kafka_flags(bootstrap, kafka, None), "replication": replication}
-    run_topics_create({"kafka": kafka_flags, "topic_prefix": prefix}, slug, models, config)
+    flags = {"kafka": {**kafka_flags(bootstrap, kafka), "replication": replication}, "topic_prefix": prefix}
+    run_topics_create(flags, slug, models, config)
 
 
 # --- flags to settings --------------------------------------------------------------------------------------
-
-
-def _kafka_flags(bootstrap: str | None, options: list[str] | None, group_protocol: str | None) -> dict[str, Any]:
-    return {"bootstrap": bootstrap, "options": _pairs(options or []), "group_protocol": group_protocol}
 
 
 def _api_flags(
@@ -325,22 +320,12 @@ def _api_flags(
     port: int | None,
 ) -> dict[str, Any]:
     return {
-        "kafka": _kafka_flags(bootstrap, kafka, None),
+        "kafka": kafka_flags(bootstrap, kafka),
         "topic_prefix": prefix,
         "log_level": log_level,
         "host": host,
         "port": port,
     }
-
-
-def _pairs(options: list[str]) -> dict[str, str]:
-    pairs = {}
-    for option in options:
-        key, separator, value = option.partition("=")
-        if not separator or not key:
-            raise typer.BadParameter(f"--kafka takes KEY=VALUE, not {key!r}", param_hint="--kafka")
-        pairs[key] = value
-    return pairs
 
 
 def _as_arguments(flags: Mapping[str, object]) -> list[str]:

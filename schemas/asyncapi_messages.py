@@ -40,6 +40,8 @@ REQUEST_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     h.PART: _number("Which part of a split request this is"),
     h.PARTS: _number("How many parts there are"),
     h.FIRST_INDEX: _number("Index, in the whole request, of this part's first input"),
+    h.REPLAY_ATTEMPT: _number("On a replayed dead letter: how often it has failed before"),
+    h.REPLAY_OF: _text("On a replayed dead letter: the partition and offset it had on this topic, `3:4711`."),
 }
 TOMBSTONE_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     **_ECHOED,
@@ -63,7 +65,10 @@ DEAD_LETTER_HEADERS: Final[Mapping[str, dict[str, Any]]] = {
     h.DLQ_OFFSET: _number("Its offset there"),
     h.DLQ_TIMESTAMP: _text("Its timestamp, epoch milliseconds, ASCII decimal; -1: it had none."),
     h.DLQ_WORKER: _text("Id of the worker that gave it up."),
+    h.DLQ_ATTEMPT: _number("How often it has failed, this time included"),
+    h.DLQ_LEFT_OUT: _text("What did not fit and is missing: `headers`, or `headers,payload`."),
 }
+_NOT_ALWAYS: Final = frozenset({h.DLQ_LEFT_OUT})
 
 _ANY_KEY: Final = {"type": "string", "description": "Anything. Messages with the same key are answered in order."}
 _ID_KEY: Final = {
@@ -179,7 +184,7 @@ def _headed(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    ours = [name for name in headers if name not in REQUEST_HEADERS]
+    ours = [name for name in headers if name not in REQUEST_HEADERS and name not in _NOT_ALWAYS]
     return {"type": "object", "properties": dict(headers)} | ({"required": ours} if ours else {})
 
 

@@ -25,6 +25,8 @@ TRACESTATE: Final = "tracestate"
 PART: Final = "part"
 PARTS: Final = "parts"
 FIRST_INDEX: Final = "first-index"
+REPLAY_ATTEMPT: Final = "replay-attempt"
+REPLAY_OF: Final = "replay-of"
 
 # written on responses
 STATUS: Final = "status"
@@ -45,6 +47,8 @@ DLQ_PARTITION: Final = "dlq-partition"
 DLQ_OFFSET: Final = "dlq-offset"
 DLQ_TIMESTAMP: Final = "dlq-timestamp"
 DLQ_WORKER: Final = "dlq-worker"
+DLQ_ATTEMPT: Final = "dlq-attempt"
+DLQ_LEFT_OUT: Final = "dlq-left-out"
 
 _PARTITION: Final = struct.Struct(">i")
 
@@ -59,6 +63,8 @@ class RequestHeaders:
     deadline_ms: int | None = None
     traceparent: bytes | None = None
     tracestate: bytes | None = None
+    failed_attempts: int = 0
+    """How often the message has become a dead letter before; more than 0 only where it was replayed."""
     malformed: tuple[str, ...] = ()
     """Names of headers that were there and could not be read; a malformed deadline is no deadline."""
 
@@ -96,10 +102,16 @@ def parse_request_headers(headers: Iterable[Header]) -> RequestHeaders:
 
     deadline_ms: int | None = None
     if (raw := found.get(DEADLINE)) is not None:
-        if raw.isdigit() and len(raw) <= 18:
-            deadline_ms = int(raw)
-        else:
+        deadline_ms = decode_number(raw)
+        if deadline_ms is None:
             malformed.append(DEADLINE)
+
+    failed_attempts = 0
+    if (raw := found.get(REPLAY_ATTEMPT)) is not None:
+        if (attempts := decode_number(raw)) is not None:
+            failed_attempts = attempts
+        else:
+            malformed.append(REPLAY_ATTEMPT)
 
     return RequestHeaders(
         correlation_id=found.get(CORRELATION_ID),
@@ -108,6 +120,7 @@ def parse_request_headers(headers: Iterable[Header]) -> RequestHeaders:
         deadline_ms=deadline_ms,
         traceparent=found.get(TRACEPARENT),
         tracestate=found.get(TRACESTATE),
+        failed_attempts=failed_attempts,
         malformed=tuple(malformed),
     )
 
@@ -120,3 +133,8 @@ def encode_partition(partition: int) -> bytes:
 def encode_number(number: int) -> bytes:
     """A number as every other header carries it: ASCII decimal."""
     return str(number).encode("ascii")
+
+
+def decode_number(raw: bytes | None) -> int | None:
+    """A number from such a header; None where it is none, or one of more than 18 digits."""
+    return int(raw) if raw is not None and raw.isdigit() and len(raw) <= 18 else None

@@ -4,6 +4,7 @@ TransportError
 ├── SettingsError             the settings cannot work; exit 2
 ├── BrokerUnavailableError    no broker answers now; retrying may help
 ├── TopicSetupError           a topic is missing or does not fit; names the command or setting
+├── DeletionError             the broker does not delete messages as told; others may be deleted
 ├── EmbeddedBrokerError       the embedded broker cannot run here
 └── FatalTransportError       librdkafka gave up, or access is denied: stop without committing
 """
@@ -25,6 +26,10 @@ class BrokerUnavailableError(TransportError):
 
 class TopicSetupError(TransportError):
     """A topic is missing or cannot hold what the table of topics promises."""
+
+
+class DeletionError(TransportError):
+    """The broker does not delete messages as told."""
 
 
 class EmbeddedBrokerError(TransportError):

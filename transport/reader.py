@@ -63,19 +63,10 @@ class PartitionReader:
         self.topic = topic
         self._expected: dict[int, int] = {}
         self._ends: dict[int, int] = {}
-        config = cluster.consumer_config(f"reader-{topic}", f"reader-{topic}", patient=patient)
-        config |= {
-            "group.protocol": "classic",
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.queue.backoff.ms": 20,
-        }
-        try:
-            self._consumer = Consumer(config)
-        except KafkaException as error:
-            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        self._consumer = consumer_outside_groups(cluster, topic, patient=patient)
         starts = []
         for partition in partitions:
-            low, high = self._watermarks(partition, timeout_seconds)
+            low, high = watermarks(self._consumer, topic, partition, timeout_seconds)
             start = max(low, high - back)
             self._ends[partition] = high
             self._expected[partition] = start
@@ -116,18 +107,49 @@ class PartitionReader:
         """Stop reading. From the thread that polls."""
         self._consumer.close()
 
-    def _watermarks(self, partition: int, timeout_seconds: float) -> tuple[int, int]:
-        where = TopicPartition(self.topic, partition)
-        until = time.monotonic() + timeout_seconds
-        while True:
-            try:
-                return self._consumer.get_watermark_offsets(where, timeout=timeout_seconds)
-            except KafkaException as error:
-                # A broker that has just started, or a topic just created, is unknown for a moment.
-                if error.args[0].code() in _NOT_YET_KNOWN and time.monotonic() < until:
-                    time.sleep(_ASK_AGAIN_SECONDS)
-                    continue
-                self._consumer.close()
-                raise BrokerUnavailableError(
-                    f"cannot read the end of {self.topic}, partition {partition}: {error.args[0].str()}"
-                ) from error
+
+def consumer_outside_groups(cluster: Cluster, topic: str, *, patient: bool, ends: bool = False) -> Consumer:
+    """A consumer that joins no group and commits nothing.
+
+    Args:
+        cluster: Where to read.
+        topic: Named in logs.
+        patient: See `Cluster.consumer_config`.
+        ends: Whether it tells when it is at the end of a partition.
+
+    Raises:
+        SettingsError: librdkafka does not take the settings.
+    """
+    config = cluster.consumer_config(f"reader-{topic}", f"reader-{topic}", patient=patient)
+    config |= {
+        "group.protocol": "classic",
+        "queued.max.messages.kbytes": 16 * 1024,
+        "fetch.queue.backoff.ms": 20,
+        "enable.partition.eof": ends,
+    }
+    try:
+        return Consumer(config)
+    except KafkaException as error:
+        raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+
+
+def watermarks(consumer: Consumer, topic: str, partition: int, timeout_seconds: float) -> tuple[int, int]:
+    """First offset and end offset of a partition, asked now; the consumer is closed where they cannot be read.
+
+    Raises:
+        BrokerUnavailableError: They could not be read in time.
+    """
+    where = TopicPartition(topic, partition)
+    until = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            return consumer.get_watermark_offsets(where, timeout=timeout_seconds)
+        except KafkaException as error:
+            # A broker that has just started, or a topic just created, is unknown for a moment.
+            if error.args[0].code() in _NOT_YET_KNOWN and time.monotonic() < until:
+                time.sleep(_ASK_AGAIN_SECONDS)
+                continue
+            consumer.close()
+            raise BrokerUnavailableError(
+                f"cannot read the end of {topic}, partition {partition}: {error.args[0].str()}"
+            ) from error

@@ -7,6 +7,7 @@ WorkerError
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
 ├── StuckError          nothing gets done of a request; exit 1 without committing it
 ├── StageDiedError      a stage died of what must not be shown, since it quotes an input; exit 1
+├── OwnFailuresError    too large a share of requests fails through our fault; exit 1 without committing
 ├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
 └── DrainError          stopping took too long; exit 1, what is not committed is answered again
 """
@@ -40,6 +41,10 @@ class StuckError(WorkerError):
 
 class StageDiedError(WorkerError):
     """A stage died of an error whose words quote an input."""
+
+
+class OwnFailuresError(WorkerError):
+    """Too many requests fail through our fault; the last of them is neither answered nor committed."""
 
 
 class DrainError(WorkerError):

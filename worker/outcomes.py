@@ -34,7 +34,7 @@ def fate_of(lane: Lane, error: RequestError | UnanswerableError) -> Fate:
         return Fate(error_response=False, dead_letter=True)
     if error.code is ErrorCode.TIMEOUT:
         return Fate(error_response=True, dead_letter=False)
-    if ERRORS[error.code].ours:
+    if is_our_fault(error.code):
         return Fate(error_response=True, dead_letter=True)
     return Fate(error_response=True, dead_letter=lane is Lane.BULK)
 
@@ -44,6 +44,11 @@ def leads_to_dead_letter(lane: Lane, error: RequestError | UnanswerableError) ->
     fate = fate_of(lane, error)
     can_respond = fate.error_response and isinstance(error, RequestError) and error.request_id is not None
     return fate.dead_letter or not can_respond
+
+
+def is_our_fault(code: ErrorCode) -> bool:
+    """Whether a request that failed so failed through us; too late is the caller's deadline."""
+    return ERRORS[code].ours and code is not ErrorCode.TIMEOUT
 
 
 def deadline_error(item: RequestInFlight, now_ms: float, clock_skew_ms: float) -> RequestError | None:

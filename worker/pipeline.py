@@ -37,6 +37,7 @@ from .garbage import loaded_left_alone
 from .intake import Intake
 from .offsets import LaneOffsets
 from .ordering import KeyOrder
+from .own_failures import OwnFailures
 from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
@@ -182,6 +183,7 @@ class Worker:
                 max_response_bytes=limit,
                 is_current=is_current,
                 on_closed=close,
+                own_failures=OwnFailures(settings.own_failures),
             )
             for lane in Lane
         }

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from .encoder.interface import ModelCard
     from .ordering import KeyOrder
+    from .own_failures import OwnFailures
     from .request import RequestInFlight
 
 log = structlog.get_logger("worker")
@@ -46,8 +47,8 @@ _AGAIN_AFTER_SECONDS: Final = 0.1
 _HEADER_BYTES: Final = 1024
 """Room for our own headers and the framing of a message, beside what the caller's headers take."""
 
-_DEAD_LETTER_SHORTEST: Final = 2
-"""First the original headers are left out of a dead letter that is too large, then the original bytes."""
+_LEFT_OUT: Final = ("", "headers", "headers,payload")
+"""Of a dead letter, each time that it is too large: first the original headers, then the original bytes too."""
 
 _CALLERS_FAULT: Final = {
     FailureKind.UNKNOWN: ErrorCode.DESTINATION_UNKNOWN,
@@ -95,6 +96,8 @@ class Publisher:
         max_response_bytes: Largest message a destination takes, headers included.
         is_current: Whether a request's partition is still ours.
         on_closed: Gets every request once: True when the broker has all it led to, False when it was discarded.
+        own_failures: Tells when too many requests fail through our fault; this publisher's alone.
+        on_dead_letter: Gets the reason of every dead letter that the broker has; must not block.
     """
 
     def __init__(
@@ -109,6 +112,8 @@ class Publisher:
         max_response_bytes: int,
         is_current: Callable[[RequestInFlight], bool],
         on_closed: Callable[[RequestInFlight, bool], None],
+        own_failures: OwnFailures,
+        on_dead_letter: Callable[[ErrorCode], None] = lambda _: None,
     ) -> None:
         self._producers = producers
         self._topics = topics
@@ -119,6 +124,8 @@ class Publisher:
         self._max_response_bytes = max_response_bytes
         self._is_current = is_current
         self._on_closed = on_closed
+        self._own_failures = own_failures
+        self._on_dead_letter = on_dead_letter
         self._queue: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
         self._counting = threading.Lock()
 
@@ -135,6 +142,7 @@ class Publisher:
 
         Raises:
             PublishError: The default destination or the dead-letter topic takes nothing, or librdkafka gave up.
+            OwnFailuresError: Too many requests fail through our fault.
         """
         while (entry := self._queue.get()) is not None:
             if isinstance(entry, _Undelivered):
@@ -164,11 +172,13 @@ class Publisher:
         if item.error is None and not item.is_tombstone:
             value = self._encode(item)
             if value is not None:
+                self._own_failures.count(time.monotonic(), None)
                 self._answer(item, value)
                 return
         if item.error is None:
             self._answer(item, None)
         else:
+            self._own_failures.count(time.monotonic(), item.error.code)
             self._fail(item, item.error)
 
     def _encode(self, item: RequestInFlight) -> bytes | None:
@@ -256,7 +266,7 @@ class Publisher:
     ) -> None:
         topic = self._topics.dead_letters
         message = item.message._replace(headers=()) if shortened else item.message
-        if shortened == _DEAD_LETTER_SHORTEST:
+        if shortened == len(_LEFT_OUT) - 1:
             log.error("dead letter without the original bytes: too large, read them there", **origin_of(item))
             message = message._replace(value=b"")
         # Not the message of the error, which may quote the request; the dead letter's headers have it.
@@ -267,7 +277,13 @@ class Publisher:
             None,
             message.key,
             message.value,
-            dead_letter_headers(message, error, self._worker_id),
+            dead_letter_headers(
+                message,
+                error,
+                self._worker_id,
+                attempt=item.headers.failed_attempts + 1,
+                left_out=_LEFT_OUT[shortened],
+            ),
         )
 
     def _response_headers(self, item: RequestInFlight, status: str) -> list[Header]:
@@ -304,6 +320,8 @@ class Publisher:
     ) -> None:
         def delivered(failure: DeliveryFailure | None) -> None:
             if failure is None:
+                if published.kind is _Kind.DEAD_LETTER and published.item.error is not None:
+                    self._on_dead_letter(published.item.error.code)
                 self._acknowledged(published.item)
             else:
                 self._queue.put(_Undelivered(published, failure))
@@ -363,7 +381,7 @@ class Publisher:
         """Too large: a response becomes an error, an error loses its metadata, a dead letter headers, then bytes."""
         item, shortened = published.item, published.shortened
         if published.kind is _Kind.DEAD_LETTER:
-            if shortened == _DEAD_LETTER_SHORTEST:
+            if shortened == len(_LEFT_OUT) - 1:
                 raise PublishError(f"topic {published.topic} takes no messages this small: {failure.reason}")
             self._dead_letter(item, item.error or _unknown_error(), shortened + 1)
         elif published.kind is _Kind.ANSWER and item.request is not None:

@@ -99,6 +99,19 @@ class BoundSettings(BaseModel):
     """What the Kafka client reads ahead."""
 
 
+class OwnFailureSettings(BaseModel):
+    """When requests that fail through our own fault stop the worker; what callers do wrong never does."""
+
+    model_config = _GROUP
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """More than this share of the requests of the window stops the worker; 1: none does."""
+    window_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a request counts."""
+    at_least: Annotated[int, Field(ge=1)] = 20
+    """Failures in the window below which nothing stops, whatever their share."""
+
+
 class WorkerSettings(ProcessSettings):
     """Settings of `kafka-embeddings worker`."""
 
@@ -109,6 +122,7 @@ class WorkerSettings(ProcessSettings):
     """Devices to serve on, a process each; `["auto"]`: every CUDA device, else one worker; empty: `model.device`."""
     batch: BatchSettings = BatchSettings()
     bounds: BoundSettings = BoundSettings()
+    own_failures: OwnFailureSettings = OwnFailureSettings()
     reply_topics: list[str] = Field(default=[])
     """Topics a request may name as its destination, beside `<prefix>.responses` and `<prefix>.replies*`."""
     flat_topics: list[str] = Field(default=[])

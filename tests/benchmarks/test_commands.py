@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _WITHOUT_MODEL = {
     "path": ["--requests", "500"],
+    "poison": ["--requests", "500"],
     "lanes": ["--encoder", "null", "--calls", "4", "--backlog", "20", "--seconds", "0.2"],
     "scaling": ["--encoder", "null", "--texts", "20"],
 }

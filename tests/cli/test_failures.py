@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+from cli.dlq.errors import FilterError
 from cli.embed.errors import InputError, OutputError, ResumeError
 from cli.errors import ChildKeepsDyingError, ChildSettingsError, ChildStopError
 from cli.failures import _EXTRAS, _WRONG_SETTINGS, one_line
@@ -23,6 +24,7 @@ from worker.errors import MixedRevisionError, ModelError
     "kind",
     [
         ChildSettingsError,
+        FilterError,
         InputError,
         MixedRevisionError,
         ModelError,
@@ -37,7 +39,7 @@ def test_what_other_settings_would_mend_has_status_2(kind: type[Exception]) -> N
 
 
 def test_every_name_of_a_wrong_setting_is_an_error_there_is() -> None:
-    homes = ["cli.embed.errors", "cli.errors", "transport.errors", "worker.errors"]
+    homes = ["cli.dlq.errors", "cli.embed.errors", "cli.errors", "transport.errors", "worker.errors"]
     known = {name for home in homes for name in vars(importlib.import_module(home))}
 
     assert known >= _WRONG_SETTINGS

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KAFKA = ["--bootstrap", "--kafka", "--prefix", "--config"]
 MODEL = ["--model", "--name", "--encoder", "--device", "--dtype"]
+FILTERS = ["--code", "--topic", "--slug", "--partition", "--offset", "--key", "--id", "--since", "--until"]
 FLAGS = {
     "up": [*KAFKA, *MODEL, "--devices", "--models", "--auth", "--host", "--port", "--sample", "--log-level"],
     "worker": [
@@ -27,6 +28,7 @@ FLAGS = {
         "--reply-topic",
         "--group-protocol",
         "--drain-timeout",
+        "--max-own-failures",
         "--trust-remote-code",
         "--allow-mixed",
         "--log-level",
@@ -49,6 +51,10 @@ FLAGS = {
     ],
     "contract": ["--output"],
     "topics create": [*KAFKA, "--models", "--replication", "--slug"],
+    "dlq list": [*KAFKA, *FILTERS, "--limit", "--json"],
+    "dlq show": [*KAFKA, "--payload", "--json"],
+    "dlq replay": [*KAFKA, *FILTERS, "--limit", "--max-attempts", "--force", "--dry-run", "--json"],
+    "dlq purge": [*KAFKA, *FILTERS, "--all", "--dry-run", "--json"],
     "keys new": ["--auth", "--requests-per-minute", "--tokens-per-minute"],
     "keys list": ["--auth"],
     "keys revoke": ["--auth"],
@@ -72,7 +78,7 @@ def test_the_bare_command_shows_every_command() -> None:
 
     assert status == 0
     assert bare.stdout + bare.stderr == helped.stdout
-    for name in ("up", "worker", "api", "embed", "topics", "keys", "contract"):
+    for name in ("up", "worker", "api", "embed", "topics", "dlq", "keys", "contract"):
         assert re.search(rf"^  {name} ", helped.stdout, re.MULTILINE), helped.stdout
 
 
@@ -118,6 +124,9 @@ def test_the_version_is_the_distributions() -> None:
         (["worker", "--kafka", "no-value"], "KEY=VALUE"),
         (["topics", "create", "--kafka", "=value"], "KEY=VALUE"),
         (["contract", "wsdl"], "wsdl"),
+        (["dlq", "show"], "PARTITION:OFFSET"),
+        (["dlq", "replay", "--limit", "0"], "--limit"),
+        (["dlq", "list", "--kafka", "no-value"], "KEY=VALUE"),
     ],
     ids=" ".join,
 )
@@ -143,6 +152,8 @@ def test_a_wrong_flag_ends_with_status_2_and_names_it(run_here: RunHere, argumen
         (["api"], {"KAFKA_EMBEDDINGS_TIMEOUT_SECONDS": "-1"}, "setting timeout_seconds: "),
         (["worker", "--config", "/no/such/file.toml"], {}, "/no/such/file.toml"),
         (["topics", "create", "--kafka", "enable.auto.commit=true"], {}, "'enable.auto.commit'"),
+        (["worker", "--max-own-failures", "0"], {}, "setting own_failures.share: "),
+        (["dlq", "show", "doc-1"], {}, "PARTITION:OFFSET"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -90,6 +90,12 @@ NOT_RUN: Final[dict[str, NotRun]] = {
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --replication 3": NotRun(
         "needs three brokers", _flags_exist
     ),
+    "kafka-embeddings dlq show 3:17 --bootstrap 127.0.0.1:9092 --payload": NotRun(
+        "needs a dead letter at that place; run by the tests of the command", _flags_exist
+    ),
+    "kafka-embeddings dlq purge --bootstrap 127.0.0.1:9092 --until 7d": NotRun(
+        "the embedded broker deletes nothing; run on a real Kafka by the tests of the command", _flags_exist
+    ),
     "kafka-embeddings worker --bootstrap 127.0.0.1:9092": NotRun(UNTIL_STOPPED, _flags_exist),
     "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --slug bge-m3 --model ./models/bge-m3": NotRun(
         "needs that model", _flags_exist

@@ -12,7 +12,15 @@ from cli.failures import one_line
 from schemas.topics import Lane, TopicNames
 from tests.api.stand_in import StandInClient
 from transport.errors import FatalTransportError, SettingsError, TopicSetupError
-from worker.errors import EncoderBrokenError, MixedRevisionError, ModelError, PublishError, StageDiedError, StuckError
+from worker.errors import (
+    EncoderBrokenError,
+    MixedRevisionError,
+    ModelError,
+    OwnFailuresError,
+    PublishError,
+    StageDiedError,
+    StuckError,
+)
 from worker.watch.table import METRICS
 
 from .pages import DOCS, ROOT
@@ -44,7 +52,16 @@ def test_settings_that_cannot_work_end_with_2(error: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [FatalTransportError, EncoderBrokenError, PublishError, StuckError, StageDiedError, RuntimeError]
+    "error",
+    [
+        FatalTransportError,
+        EncoderBrokenError,
+        OwnFailuresError,
+        PublishError,
+        StuckError,
+        StageDiedError,
+        RuntimeError,
+    ],
 )
 def test_a_failure_on_the_way_ends_with_1(error: type[Exception]) -> None:
     assert one_line(error("why"))[0] == 1

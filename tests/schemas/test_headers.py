@@ -16,7 +16,15 @@ from .messages_page import table
 # A busy machine is no failure.
 any_example = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-READ = ("kafka_correlationId", "kafka_replyTopic", "kafka_replyPartition", "deadline", "traceparent", "tracestate")
+READ = (
+    "kafka_correlationId",
+    "kafka_replyTopic",
+    "kafka_replyPartition",
+    "deadline",
+    "traceparent",
+    "tracestate",
+    "replay-attempt",
+)
 
 
 def test_request_reply_has_springs_names() -> None:
@@ -49,6 +57,7 @@ def test_all_headers_together_are_read() -> None:
             ("deadline", b"1767225600000"),
             ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             ("tracestate", b"a=1"),
+            ("replay-attempt", b"2"),
             ("something-else", b"x"),
         ]
     )
@@ -59,6 +68,7 @@ def test_all_headers_together_are_read() -> None:
         deadline_ms=1767225600000,
         traceparent=b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         tracestate=b"a=1",
+        failed_attempts=2,
     )
     assert read.malformed_destination is None
 
@@ -131,6 +141,13 @@ def test_no_bytes_make_the_parser_raise(given_headers: list[tuple[str, bytes | N
     assert set(read.malformed) <= set(READ)
     assert read.reply_partition is None or read.reply_partition >= 0
     assert read.deadline_ms is None or read.deadline_ms >= 0
+    assert read.failed_attempts >= 0
+
+
+@pytest.mark.parametrize("raw", [b"", b"-1", b"+1", b"1.0", b"one", b"9" * 19])
+def test_attempts_that_cannot_be_read_are_none(raw: bytes) -> None:
+    read = parse_request_headers([("replay-attempt", raw)])
+    assert (read.failed_attempts, read.malformed, read.malformed_destination) == (0, ("replay-attempt",), None)
 
 
 def test_a_number_is_ascii_decimal() -> None:

@@ -7,7 +7,7 @@ import pytest
 from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.topics import Lane
-from worker.outcomes import Fate, deadline_error, fate_of
+from worker.outcomes import Fate, deadline_error, fate_of, is_our_fault
 
 from .fakes import an_item
 
@@ -30,6 +30,11 @@ def test_a_broken_contract_is_answered_and_kept_in_the_bulk_lane_only(code: Erro
 @pytest.mark.parametrize("code", sorted(OURS))
 def test_a_fault_of_ours_is_answered_and_kept_in_both_lanes(lane: Lane, code: ErrorCode) -> None:
     assert fate_of(lane, RequestError(code, "no")) == BOTH
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+def test_what_is_late_or_against_the_contract_is_no_fault_of_ours(code: ErrorCode) -> None:
+    assert is_our_fault(code) == (code in OURS)
 
 
 @pytest.mark.parametrize("lane", Lane)

@@ -14,9 +14,11 @@ from schemas.responses import EmbeddingResponse, ErrorResponse, FlatResponse
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveryFailure, FailureKind
 from worker.destinations import Profile
-from worker.errors import PublishError
+from worker.errors import OwnFailuresError, PublishError
 from worker.ordering import KeyOrder
+from worker.own_failures import OwnFailures
 from worker.publisher import Publisher
+from worker.settings import OwnFailureSettings
 
 from .fakes import RESPONSES, FakeProducer, FakeTopics, Produced, a_card, an_item, answer, error_of, unit_vectors
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 REPLIES, DLQ, ERRORS = "embedding.replies", "embedding.requests.dlq", "embedding.errors"
 OPAQUE = "embedding.replies.mine"
 MAX_BYTES = 100_000
+_NO_LIMIT = OwnFailureSettings(share=1)
 
 UNKNOWN = DeliveryFailure(FailureKind.UNKNOWN, "no such partition")
 REFUSED = DeliveryFailure(FailureKind.REFUSED, "not authorised")
@@ -39,11 +42,17 @@ FATAL = DeliveryFailure(FailureKind.FATAL, "fenced")
 class Bench:
     """A publisher, and everything at its edges."""
 
-    def __init__(self, *, is_current: Callable[[RequestInFlight], bool] = lambda _: True) -> None:
+    def __init__(
+        self,
+        *,
+        is_current: Callable[[RequestInFlight], bool] = lambda _: True,
+        own_failures: OwnFailureSettings = _NO_LIMIT,
+    ) -> None:
         self.producers = {lane: FakeProducer() for lane in Lane}
         self.topics = FakeTopics({RESPONSES: 24, REPLIES: 24, OPAQUE: 2, DLQ: 6, ERRORS: 6})
         self.order = KeyOrder()
         self.closed: list[tuple[RequestInFlight, bool]] = []
+        self.kept: list[ErrorCode] = []
         self.is_current = is_current
         self.publisher = Publisher(
             cast("Any", self.producers),
@@ -55,6 +64,8 @@ class Bench:
             max_response_bytes=MAX_BYTES,
             is_current=lambda item: self.is_current(item),
             on_closed=lambda item, acknowledged: self.closed.append((item, acknowledged)),
+            own_failures=OwnFailures(own_failures),
+            on_dead_letter=self.kept.append,
         )
 
     @property
@@ -497,12 +508,14 @@ def test_a_dead_letter_too_large_loses_first_its_headers_then_its_bytes_and_neve
     [whole] = bench.publish(item)
     [without_headers] = bench.deliver(whole, TOO_LARGE)
     assert (without_headers.value, "mine" in without_headers.headers) == (item.message.value, False)
+    assert (names.DLQ_LEFT_OUT in whole.headers, without_headers.headers[names.DLQ_LEFT_OUT]) == (False, b"headers")
     [again] = bench.deliver(without_headers, TRANSIENT)
     assert (again.value, again.headers) == (without_headers.value, without_headers.headers)
     [without_bytes] = bench.deliver(again, TOO_LARGE)
     assert without_bytes.value == b""
     assert without_bytes.headers[names.DLQ_OFFSET] == b"9"
     assert without_bytes.headers[names.DLQ_CODE] == b"not_json"
+    assert without_bytes.headers[names.DLQ_LEFT_OUT] == b"headers,payload"
     bench.deliver(without_bytes)
     assert bench.closed == [(item, True)]
 
@@ -515,6 +528,44 @@ def test_a_dead_letter_topic_that_takes_not_even_that_stops_the_worker(bench: Be
     [sent] = bench.deliver(sent, TOO_LARGE)
     with pytest.raises(PublishError, match="takes no messages this small"):
         bench.deliver(sent, TOO_LARGE)
+
+
+def test_attempts_are_counted_on_and_also_where_the_headers_that_say_so_do_not_fit(bench: Bench) -> None:
+    item = an_item(headers=[(names.REPLAY_ATTEMPT, b"2")])
+    item.error = UnanswerableError(ErrorCode.NOT_JSON, "no JSON")
+    [whole] = bench.publish(item)
+    [cut] = bench.deliver(whole, TOO_LARGE)
+    assert [sent.headers[names.DLQ_ATTEMPT] for sent in (whole, cut)] == [b"3", b"3"]
+
+
+def test_a_dead_letter_is_told_of_once_and_only_when_the_broker_has_it(bench: Bench) -> None:
+    item = failed(an_item(), ErrorCode.MODEL_NOT_FOUND)
+    response, dead_letter = bench.publish(item)
+    bench.deliver(response)
+    [again] = bench.deliver(dead_letter, TRANSIENT)
+    assert bench.kept == []
+    bench.deliver(again)
+    assert bench.kept == [ErrorCode.MODEL_NOT_FOUND]
+
+
+# --- failures of ours ---------------------------------------------------------------------------------------
+
+
+def test_too_many_failures_of_ours_stop_the_publisher_before_the_last_of_them_is_published() -> None:
+    bench = Bench(own_failures=OwnFailureSettings(share=0.5, at_least=2))
+    bench.publish(answer(an_item(request_id="fine")))
+    bench.publish(failed(an_item(request_id="first"), ErrorCode.INTERNAL_ERROR))
+    before = len(bench.bulk)
+    with pytest.raises(OwnFailuresError, match=r"2 of 3 requests .*internal_error 2.*own_failures\.share = 0\.5"):
+        bench.publish(failed(an_item(request_id="second"), ErrorCode.INTERNAL_ERROR))
+    assert len(bench.bulk) == before
+
+
+def test_what_callers_do_wrong_stops_nobody() -> None:
+    bench = Bench(own_failures=OwnFailureSettings(share=0.01, at_least=1))
+    for code in (ErrorCode.INVALID_REQUEST, ErrorCode.NOT_JSON, ErrorCode.TIMEOUT, ErrorCode.MODEL_NOT_FOUND):
+        bench.publish(failed(an_item(request_id=code), code))
+    assert len(bench.bulk) == 7
 
 
 # --- threads ----------------------------------------------------------------------------------------------

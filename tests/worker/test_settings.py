@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from schemas.topics import TOPICS, TopicNames
-from worker.settings import BatchSettings, BoundSettings, ModelSettings, WorkerSettings
+from worker.settings import BatchSettings, BoundSettings, ModelSettings, OwnFailureSettings, WorkerSettings
 
-GROUPS: list[type[BaseModel]] = [ModelSettings, BatchSettings, BoundSettings]
+GROUPS: list[type[BaseModel]] = [ModelSettings, BatchSettings, BoundSettings, OwnFailureSettings]
 
 
 @pytest.fixture(autouse=True)

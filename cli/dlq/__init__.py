@@ -1,0 +1,1 @@
+"""`kafka-embeddings dlq`: what a person does with dead letters."""
