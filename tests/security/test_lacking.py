@@ -163,7 +163,7 @@ _REFUSED: Final[dict[str, tuple[Callable[[Guarded], list[str]], str]]] = {
     ),
     "topics create by one who may not create": (
         lambda here: ["topics", "create", *here.flags, *here.by_flags("topics"), "--prefix", "elsewhere"],
-        "do not let topics Create topic elsewhere.errors",
+        "do not let topics Create topic elsewhere.requests",
     ),
 }
 

@@ -61,6 +61,11 @@ def _poll_until(condition: Callable[[], bool], *joined: Member) -> bool:
     return wait_until(polled)
 
 
+def _told(member: Member, *calls: str) -> set[int]:
+    """Partitions of which it was told that."""
+    return {partition for call, partitions in member.calls if call in calls for partition in partitions}
+
+
 def _submitted(tracker: OffsetTracker, member: Member) -> list[Submitted]:
     tracker.assign(member.held)
     return [tracker.submit(message.partition, message.offset)[0] for message in member.messages]
@@ -80,18 +85,19 @@ def test_a_member_that_does_not_poll_in_time_loses_its_partitions_and_its_late_r
     with members(slow, topic, f"{topic}.group") as (silent,):
         silent.read(5 * _PARTITIONS)
         marks = _submitted(tracker, silent)
-        held = tuple(sorted(silent.held))
+        held = set(silent.held)
         with members(prompt, topic, f"{topic}.group") as (successor,):
             # Nobody asks it to let go: it is not heard.
             assert _poll_until(lambda: len(successor.values) == 5 * _PARTITIONS, successor)
             assert successor.commit()
-            assert _poll_until(lambda: ("lost", held) in silent.calls, silent)
+            assert _poll_until(lambda: _told(silent, "lost", "revoked") >= held, silent), silent.calls
             tracker.unassign(held)
             for mark in marks:
                 tracker.acknowledge(mark)
 
             assert tracker.committable() == {}
-            assert not any(call[0] == "revoked" for call in silent.calls)
+            # Of some it was told that they move, before it was taken for dead; it had not listened.
+            assert _told(silent, "lost"), silent.calls
     with members(prompt, topic, f"{topic}.group") as (after,):
         kafka.publish(topic, b"next", partition=0)
         assert [message.offset for message in after.read(1)] == [5]
@@ -123,15 +129,6 @@ def test_a_static_member_that_comes_back_within_its_session_moves_no_partition(k
             assert _poll_until(lambda: len(again.held) == 2, stays, again)
             assert again.held == held
             assert stays.calls[seen:] == []
-
-
-@pytest.mark.slow
-def test_a_static_member_that_stays_away_is_replaced_when_its_session_ends(kafka: Testbed) -> None:
-    topic = kafka.new_topic(_PARTITIONS)
-    with _two(kafka, topic) as (_, (one, stays)):
-        one.leave()
-
-        assert _poll_until(lambda: len(stays.held) == _PARTITIONS, stays)
 
 
 def test_a_static_member_is_refused_under_the_protocol_that_would_end_it_for_good() -> None:
