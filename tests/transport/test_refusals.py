@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,6 +16,7 @@ from transport.refusals import Refusals
 from transport.settings import KafkaSettings
 
 from .port import answering
+from .testbed import BOUND_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,10 +81,10 @@ def _settings(attempt: _Attempt) -> KafkaSettings:
     return KafkaSettings.model_validate({"bootstrap": bootstrap, "options": options})
 
 
-def _connect(attempt: _Attempt) -> str:
+def _connect(attempt: _Attempt, given_up: threading.Event) -> str:
     """What is said where the wait for a broker ends without one."""
     try:
-        return f"connected: {Cluster.connect(_settings(attempt), threading.Event())}"
+        return f"waited for: {Cluster.connect(_settings(attempt), given_up)}"
     except AccessDeniedError as error:
         return str(error)
 
@@ -91,11 +92,15 @@ def _connect(attempt: _Attempt) -> str:
 @pytest.fixture(scope="module")
 def said(secured_broker: SecuredBroker) -> dict[str, str]:
     """Every attempt at once: librdkafka takes a second for each."""
+    given_up = threading.Event()
     with ThreadPoolExecutor(len(_LOCKED_OUT)) as threads:
         waiting = {
-            name: threads.submit(_connect, attempt(secured_broker)) for name, (attempt, _) in _LOCKED_OUT.items()
+            name: threads.submit(_connect, attempt(secured_broker), given_up)
+            for name, (attempt, _) in _LOCKED_OUT.items()
         }
-        return {name: told.result(60) for name, told in waiting.items()}
+        wait(waiting.values(), BOUND_SECONDS)
+        given_up.set()
+        return {name: told.result() for name, told in waiting.items()}
 
 
 @pytest.mark.parametrize("attempt", _LOCKED_OUT)
