@@ -146,6 +146,11 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "rate-60": Figure("texts a second with 60 % repeated, against none"),
         "rate-cached": Figure("texts a second out of the cache, against computing them"),
     },
+    "outage": {
+        "worker": Figure("longest HTTP call when one of two workers is killed", unit="s"),
+        "bulk": Figure("longest time without a bulk answer when one of three brokers is killed", unit="s"),
+        "calls": Figure("longest time without an HTTP answer when one of three brokers is killed", unit="s"),
+    },
     "gpu": {
         "large": Figure("e5-large / bge-m3 shape, 512 tokens an input, H100 class", (_at_least(0.75),), "Mtok/s"),
         "llama": Figure("Llama-3.2-1B shape, 512 tokens an input, H100 class", (_at_least(0.24),), "Mtok/s"),

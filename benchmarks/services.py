@@ -38,13 +38,14 @@ class Broker:
     Args:
         leaving: Ends the embedded one.
         bootstrap: Address of a broker; None: the embedded one.
+        replication: Replicas of the topics that are made.
     """
 
-    def __init__(self, leaving: ExitStack, bootstrap: str | None) -> None:
+    def __init__(self, leaving: ExitStack, bootstrap: str | None, replication: int = 1) -> None:
         self._leaving = leaving
         self._embedded = None if bootstrap else leaving.enter_context(EmbeddedBroker())
         self.bootstrap = bootstrap or (self._embedded.bootstrap if self._embedded else "")
-        self.cluster = Cluster.probe(KafkaSettings(bootstrap=self.bootstrap))
+        self.cluster = Cluster.probe(KafkaSettings(bootstrap=self.bootstrap, replication=replication))
         self.name = self.cluster.profile.name
 
     @property

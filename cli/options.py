@@ -5,6 +5,7 @@ Every flag's default is None, "not given", so that environment and file can spea
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ def _pairs(options: list[str]) -> dict[str, str]:
     for option in options:
         key, separator, value = option.partition("=")
         if not separator or not key:
-            raise typer.BadParameter(f"--kafka takes KEY=VALUE, not {key!r}", param_hint="--kafka")
+            # Not as it was given: it may hold a password, with another sign between the two.
+            known = re.match(r"[a-z][a-z0-9.]*", key)
+            named = f", as in {known.group()}=…" if known else ""
+            raise typer.BadParameter(f"--kafka takes KEY=VALUE{named}", param_hint="--kafka")
         pairs[key] = value
     return pairs

@@ -38,6 +38,10 @@ def run_worker(flags: dict[str, Any], config: Path | None, arguments: Sequence[s
     stop = stop_on_signal()
     follow_parent()
     if len(devices) > 1:
+        if "group.instance.id" in settings.kafka.librdkafka_options():
+            raise SettingsError(
+                "group.instance.id names one worker: start a command for each device, each with its own"
+            )
         from .workers_on_devices import run_on_devices
 
         run_on_devices(devices, arguments, settings, stop)

@@ -17,11 +17,13 @@ from transport.errors import BrokerUnavailableError
 from transport.reader import PartitionReader
 from transport.topic_setup import check_topics
 
+from .access import check_may_ask, check_may_read
 from .workers import WorkersView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemas.topics import Lane
     from transport.messages import Message
     from transport.settings import KafkaSettings
 
@@ -47,6 +49,7 @@ class ReplyReader:
     Args:
         kafka: How to reach the cluster.
         topics: Names of our topics.
+        lane: Which lane will be asked on.
         partition_of: Chooses the reply partition, given how many there are.
         on_connected: Called once, when replies can be awaited.
         on_replies: Called with every poll's messages, and how many the broker has dropped.
@@ -57,6 +60,7 @@ class ReplyReader:
         self,
         kafka: KafkaSettings,
         topics: TopicNames,
+        lane: Lane,
         partition_of: Callable[[int], int],
         *,
         on_connected: Callable[[Connection], None],
@@ -65,6 +69,7 @@ class ReplyReader:
     ) -> None:
         self._kafka = kafka
         self._topics = topics
+        self._lane = lane
         self._partition_of = partition_of
         self._on_connected = on_connected
         self._on_replies = on_replies
@@ -109,13 +114,15 @@ class ReplyReader:
         reader.close()
 
     def _assign(self, cluster: Cluster) -> tuple[PartitionReader | None, WorkersView | None, int]:
-        """Check the topics and assign the reply partition at its end; waits while the broker is away."""
+        """Check rights and topics and assign the reply partition at its end; waits while the broker is away."""
         replies, rows = self._topics.replies, self._topics.all()
         while not self._stop.is_set():
             try:
+                check_may_read(cluster, self._topics)
                 check_topics(cluster, {name: spec for name, spec in rows.items() if spec in (REPLIES, WORKERS)})
                 partition = self._partition_of(cluster.topics()[replies])
                 workers = WorkersView(cluster, self._topics)
+                check_may_ask(cluster, self._topics, self._lane, workers)
                 return PartitionReader(cluster, replies, [partition]), workers, partition
             except BrokerUnavailableError as error:
                 log.warning(str(error))

@@ -118,6 +118,7 @@ class EmbeddingClient:
         self._reader = ReplyReader(
             self._kafka,
             self._topics,
+            self._lane,
             self._partition_of,
             on_connected=later(self._on_connected),
             on_replies=later(self._on_replies),

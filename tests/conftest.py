@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +12,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .kafka_broker import KafkaBroker, why_no_kafka
+from .kafka_broker.secured import SecuredBroker
 from .lacking import skip_for_want_of
 
 if TYPE_CHECKING:
@@ -51,6 +54,16 @@ def kafka_runs_here() -> None:
 def kafka_broker(kafka_runs_here: None) -> Iterator[KafkaBroker]:
     """A broker of the test's own, which it may kill and restart."""
     with KafkaBroker() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def secured_broker(kafka_runs_here: None) -> Iterator[SecuredBroker]:
+    """A broker with users, TLS and ACLs, shared by the whole run: nobody may do anything until a test allows it."""
+    if shutil.which("openssl") is None:
+        skip_for_want_of("openssl is not installed: it makes the certificates")
+    users = ("worker", "api", "embed", "producer", "consumer", "topics", "stranger")
+    with SecuredBroker({name: f"{name}-{secrets.token_hex(8)}" for name in users}) as broker:
         yield broker
 
 

@@ -12,10 +12,13 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 from .errors import BrokerUnavailableError, SettingsError
 from .librdkafka_log import ErrorLog, librdkafka_logger
 from .profiles import BrokerProfile, profile_of
+from .refusals import Refusals
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from confluent_kafka import KafkaError
 
     from .settings import KafkaSettings
 
@@ -64,21 +67,30 @@ class Cluster:
 
     @classmethod
     def probe(cls, settings: KafkaSettings, timeout_seconds: float = _PROBE_TIMEOUT_SECONDS) -> Cluster:
-        """Ask the brokers once who they are. Blocks up to `timeout_seconds`.
+        """Ask the brokers once who they are. Blocks up to `timeout_seconds`, and three more to find out why not.
 
         Raises:
+            AccessDeniedError: One answered, and does not let us in.
             BrokerUnavailableError: Nobody answered.
             SettingsError: librdkafka does not take the settings.
         """
-        admin = _admin(settings)
-        try:
-            metadata = admin.list_topics(timeout=timeout_seconds)
-        except KafkaException as error:
-            raise BrokerUnavailableError(
-                f"no Kafka broker answers at {settings.bootstrap}: start one, or set --bootstrap "
-                f"({error.args[0].str()})"
-            ) from error
-        return cls(settings, profile_of(metadata.cluster_id))
+        refusals = Refusals(settings)
+        admin = _admin(settings, refusals)
+        until = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                # In steps: librdkafka tells that it is refused, and goes on trying for the whole time.
+                metadata = admin.list_topics(timeout=min(timeout_seconds, _FIRST_PROBE_SECONDS))
+            except KafkaException as error:
+                admin.poll(0)  # which calls `refusals`
+                refusals.raise_any()
+                if time.monotonic() < until:
+                    continue
+                raise BrokerUnavailableError(
+                    f"no Kafka broker answers at {settings.bootstrap}: start one, or set --bootstrap "
+                    f"({error.args[0].str()})"
+                ) from error
+            return cls(settings, profile_of(metadata.cluster_id))
 
     @classmethod
     def connect(cls, settings: KafkaSettings, stop: threading.Event) -> Cluster | None:
@@ -88,6 +100,7 @@ class Cluster:
             The cluster, or None when `stop` was set first.
 
         Raises:
+            AccessDeniedError: A broker answered, and does not let us in.
             SettingsError: librdkafka does not take the settings.
         """
         said_at: float | None = None
@@ -179,8 +192,10 @@ class Cluster:
             ) from error
 
 
-def _admin(settings: KafkaSettings) -> AdminClient:
+def _admin(settings: KafkaSettings, on_error: Callable[[KafkaError], None] | None = None) -> AdminClient:
     config = _without(_base_config(settings, "admin"), _PRODUCER_ONLY + _CONSUMER_ONLY)
+    if on_error is not None:
+        config["error_cb"] = on_error
     try:
         return AdminClient(config)
     except KafkaException as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
 
+from .access import Operation, Resource, Right, acl_commands, reading
 from .errors import FatalTransportError, SettingsError
 from .messages import Message, from_confluent
 
@@ -69,7 +70,9 @@ class GroupConsumer:
         prefetch_bytes: int,
         patient: bool = False,
     ) -> None:
+        self._cluster_settings = cluster.settings
         self._topic = topic
+        self._group = group
         self._listener = listener
         self._owner: int | None = None
         self._assigned: set[int] = set()
@@ -191,8 +194,11 @@ class GroupConsumer:
         if error.code() == KafkaError._PARTITION_EOF:
             return
         if error.code() in _ACCESS_DENIED:
+            rights = [*reading(self._topic), Right(Operation.READ, Resource.GROUP, self._group)]
+            commands = "; ".join(f"`{command}`" for command in acl_commands(self._cluster_settings, rights))
             raise FatalTransportError(
-                f"reading {self._topic}: {error.str()}: give this user the rights to read topic and group"
+                f"reading {self._topic}: {error.str()}: give this user the rights to read topic and group, "
+                f"for instance with {commands}"
             )
         if error.fatal():
             raise FatalTransportError(f"reading {self._topic}: {error.name()}: {error.str()}")
@@ -220,8 +226,15 @@ class GroupConsumer:
 
 
 def _group_config(cluster: Cluster) -> dict[str, str | int]:
-    """Under `consumer` session and assignor are the broker's business; librdkafka refuses them there."""
+    """Under `consumer` session and assignor are the broker's business; librdkafka refuses them there.
+
+    Raises:
+        SettingsError: A static member under `consumer`.
+    """
     if cluster.group_protocol == "consumer":
+        if "group.instance.id" in cluster.settings.librdkafka_options():
+            # A member that is back before its session ends gets UNRELEASED_INSTANCE_ID, fatal to librdkafka.
+            raise SettingsError("librdkafka option group.instance.id works under group_protocol classic only")
         return {"group.protocol": "consumer"}
     session_ms = int(cluster.settings.session_timeout_seconds * 1000)
     return {

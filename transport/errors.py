@@ -3,6 +3,7 @@
 TransportError
 ├── SettingsError             the settings cannot work; exit 2
 ├── BrokerUnavailableError    no broker answers now; retrying may help
+├── AccessDeniedError         the broker does not let us in, or not to what we need; names the setting or the ACL
 ├── TopicSetupError           a topic is missing or does not fit; names the command or setting
 ├── DeletionError             the broker does not delete messages as told; others may be deleted
 ├── EmbeddedBrokerError       the embedded broker cannot run here
@@ -22,6 +23,10 @@ class SettingsError(TransportError):
 
 class BrokerUnavailableError(TransportError):
     """No broker answers at the given address; transient."""
+
+
+class AccessDeniedError(TransportError):
+    """The broker answers, and does not let us in or not to a topic or group; waiting does not help."""
 
 
 class TopicSetupError(TransportError):

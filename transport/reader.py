@@ -32,6 +32,8 @@ _NOT_YET_KNOWN: Final = frozenset(
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
+_NO_TROUBLE: Final = frozenset({KafkaError._PARTITION_EOF, KafkaError.GROUP_AUTHORIZATION_FAILED})
+"""librdkafka looks for the coordinator of a group that it is never told to join, and may not."""
 _ASK_AGAIN_SECONDS: Final = 0.1
 
 
@@ -89,7 +91,7 @@ class PartitionReader:
                 messages.append(from_confluent(message))
             elif error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise FatalTransportError(f"reading {self.topic}: {error.name()}: {error.str()}")
-            elif error.code() != KafkaError._PARTITION_EOF:
+            elif error.code() not in _NO_TROUBLE:
                 log.warning("kafka trouble, retrying by itself", topic=self.topic, error=error.name())
         return messages
 

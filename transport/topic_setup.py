@@ -10,6 +10,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType
 
+from .access import Operation, Resource, Right, check_access, denied
 from .errors import SettingsError, TopicSetupError
 
 if TYPE_CHECKING:
@@ -39,11 +40,14 @@ def create_topics(cluster: Cluster, topics: Mapping[str, TopicSpec]) -> list[Top
     """Create what is missing; what exists is left as it is and compared with the table.
 
     Raises:
+        AccessDeniedError: It does not let this user create or see them.
         SettingsError: The broker has no admin API.
         TopicSetupError: The broker refused to create one, or an existing one cannot hold what the table promises.
     """
     if not cluster.profile.has_admin:
         raise SettingsError("the embedded broker creates its topics itself, when `kafka-embeddings up` starts")
+    # A topic that may not be seen looks like one that is not there.
+    check_access(cluster, [Right(Operation.DESCRIBE, Resource.TOPIC, name) for name in topics])
     existing = cluster.topics()
     missing = {name: spec for name, spec in topics.items() if name not in existing}
     if missing:
@@ -101,16 +105,22 @@ def _create(cluster: Cluster, topics: Mapping[str, TopicSpec]) -> None:
     wanted = [NewTopic(name, spec.partitions, replication, config=spec.config) for name, spec in topics.items()]
     # A client that nobody holds is destroyed, and its requests with it.
     admin = cluster.admin()
+    refused = []
     for name, future in admin.create_topics(wanted, request_timeout=_TIMEOUT_SECONDS).items():
         try:
             future.result(timeout=_TIMEOUT_SECONDS)
         except KafkaException as error:
             reason = error.args[0]
+            if reason.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                refused.append(Right(Operation.CREATE, Resource.TOPIC, name))
+                continue
             # Somebody else created it in the meantime: the goal is reached.
             if reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicSetupError(f"cannot create topic {name}: {reason.str()}") from error
         except TimeoutError as error:
             raise TopicSetupError(f"cannot create topic {name}: no answer in {_TIMEOUT_SECONDS:g} s") from error
+    if refused:
+        raise denied(cluster.settings, refused)
 
 
 def _wait_until_served(cluster: Cluster, names: Iterable[str]) -> None:

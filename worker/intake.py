@@ -171,10 +171,18 @@ class Intake:
         finished = self._offsets.wait_until_done(partitions, timeout_seconds)
         if self._consumer is not None:
             self._offsets.commit(self._consumer, partitions)
-        self.lost(partitions)
+        self._let_go(partitions)
         log.info("partitions revoked", lane=self._lane.value, partitions=len(partitions), finished=finished)
 
     def lost(self, partitions: Sequence[int]) -> None:
+        self._let_go(partitions)
+        log.warning(
+            "partitions lost: the group took this worker for dead, what is under way is discarded",
+            lane=self._lane.value,
+            partitions=len(partitions),
+        )
+
+    def _let_go(self, partitions: Sequence[int]) -> None:
         self._offsets.tracker.unassign(partitions)
         self._paused.difference_update(partitions)
 

@@ -17,6 +17,7 @@ import structlog
 from client.workers import WorkersView
 from schemas.causes import causes_of
 from schemas.topics import REPLIES, RESPONSES, Lane, TopicNames
+from transport.access import check_access
 from transport.cluster import Cluster
 from transport.consumer import AssignmentListener, GroupConsumer
 from transport.known_topics import KnownTopics
@@ -24,6 +25,7 @@ from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
 from transport.tracing import tracing_from_environment
 
+from .access import worker_rights
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
@@ -93,6 +95,7 @@ class Worker:
         cluster = Cluster.connect(settings.kafka, self._stop)
         if cluster is None:
             return
+        check_access(cluster, worker_rights(self._topics, settings))
         self._watch.health.enter(Phase.LOADING)
         check_topics(cluster, self._topics.all())
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -36,7 +36,8 @@ _NOT_MEASURED_HERE = {"gpu": {"large", "llama", "minilm", "busy"}}
 """What a tiny model on a CPU has no figure for."""
 
 
-def _run(benchmark: str, arguments: list[str], folder: Path) -> None:
+def _run(benchmark: str, arguments: list[str], folder: Path) -> dict[str, Any]:
+    """Its details."""
     file = folder / f"{benchmark}.json"
     import_module(f"benchmarks.{benchmark}").main([*arguments, "--rounds", "1", "--json", str(file)])
     result = json.loads(file.read_text())
@@ -48,6 +49,8 @@ def _run(benchmark: str, arguments: list[str], folder: Path) -> None:
         # In a fraction of a second, on a busy machine, bulk may not have had its turn.
         assert figure["median"] > 0 or figure["key"] == "share", figure
     assert result["machine"]["packages"]
+    details: dict[str, Any] = result["details"]
+    return details
 
 
 @pytest.mark.slow
@@ -61,6 +64,22 @@ def test_a_benchmark_of_the_path_writes_finite_figures(benchmark: str, tmp_path:
 @pytest.mark.parametrize("benchmark", _WITH_MODEL)
 def test_a_benchmark_with_a_model_writes_finite_figures(benchmark: str, tmp_path: Path) -> None:
     _run(benchmark, _WITH_MODEL[benchmark], tmp_path)
+
+
+@pytest.mark.slow
+def test_one_of_three_brokers_is_killed_and_a_worker_and_no_bulk_caller_hears_an_error(
+    kafka_runs_here: None, tmp_path: Path
+) -> None:
+    shortly = ["--kills", "1", "--away", "0.5", "--broker-session", "3", "--rate", "50"]
+
+    details = _run("outage", shortly, tmp_path)
+
+    outcomes = details["bulk requests"]
+    again = outcomes.pop("answered again", 0)
+    assert outcomes == {"published": outcomes["published"], "answered": outcomes["published"], "unanswered": 0}
+    assert again <= outcomes["published"]
+    # The API answers again by itself, or its calls would not have come to an end.
+    assert details["HTTP calls by status"]["200"] > 0
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from cli.failures import _EXTRAS, _WRONG_SETTINGS, one_line
 from schemas.errors import ErrorCode, RequestError
 from tests.stack.command import run_command
 from transport.errors import (
+    AccessDeniedError,
     BrokerUnavailableError,
     EmbeddedBrokerError,
     FatalTransportError,
@@ -48,6 +49,7 @@ def test_every_name_of_a_wrong_setting_is_an_error_there_is() -> None:
 @pytest.mark.parametrize(
     "error",
     [
+        AccessDeniedError("say why"),
         BrokerUnavailableError("say why"),
         ChildKeepsDyingError("say why"),
         ChildStopError("say why"),

@@ -166,3 +166,14 @@ def test_a_wrong_setting_ends_in_one_line_with_status_2(
     [line] = errors.splitlines()
     assert line.startswith("kafka-embeddings: ")
     assert named in line
+
+
+@pytest.mark.parametrize(("given", "named"), [("sasl.password:hunter2", ", as in sasl.password=…"), ("=hunter2", "")])
+def test_an_option_of_kafka_that_cannot_be_read_is_not_quoted_with_its_password(
+    run_here: RunHere, given: str, named: str
+) -> None:
+    status, _, errors = run_here("api", "--kafka", given)
+
+    assert status == 2
+    assert f"--kafka takes KEY=VALUE{named}" in " ".join(errors.replace("│", " ").split())
+    assert "hunter2" not in errors

@@ -218,6 +218,13 @@ def test_each_process_gets_the_whole_command_line_with_its_device_and_share_and_
     assert started == {}
 
 
+def test_several_workers_are_not_given_one_name_in_their_group() -> None:
+    status, command = run_command("worker", "--devices", "cpu,cpu", "--kafka", "group.instance.id=one")
+
+    assert status == 2
+    assert command.own_lines[-1].startswith("kafka-embeddings: group.instance.id names one worker: ")
+
+
 def test_a_device_given_by_flag_wins_over_devices_of_the_environment(new_stack: Stack) -> None:
     worker = new_stack.start_worker(
         "--encoder", "null", "--device", "cpu", environment={"KAFKA_EMBEDDINGS_DEVICES": '["cpu", "cpu"]'}

@@ -21,26 +21,27 @@ if TYPE_CHECKING:
 
 __all__ = ["embedded", "embedded_broker", "kafka", "shared_topics", "testbed", "topics"]
 
-_PARTITIONS: Final = 4
+PARTITIONS: Final = 4
 """Fewer than the table says: a test makes its topics anew."""
 
 
 @pytest.fixture
 def topics(testbed: Testbed) -> TopicNames:
     """Topics of the test's own."""
-    return _new_topics(testbed)
+    return new_topics(testbed)
 
 
 @pytest.fixture(scope="module")
 def shared_topics(testbed: Testbed) -> TopicNames:
     """Topics of the module's tests, which read from the end."""
-    return _new_topics(testbed)
+    return new_topics(testbed)
 
 
-def _new_topics(testbed: Testbed) -> TopicNames:
+def new_topics(testbed: Testbed) -> TopicNames:
+    """Topics that nobody else uses, of fewer partitions than the table says."""
     names = TopicNames(f"client-{uuid.uuid4().hex}")
     for spec in (REQUESTS_INTERACTIVE, REPLIES, WORKERS):
-        _make(testbed, names.name(spec), replace(spec, partitions=min(spec.partitions, _PARTITIONS)))
+        _make(testbed, names.name(spec), replace(spec, partitions=min(spec.partitions, PARTITIONS)))
     return names
 
 

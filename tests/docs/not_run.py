@@ -13,7 +13,8 @@ import yaml
 
 from schemas.topics import Lane, TopicNames
 
-from .pages import ROOT
+from .pages import DOCS, ROOT, blocks
+from .rights import given_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,11 @@ def _compose_serves_what_the_readme_says(_: str) -> None:
 
 def _group_is_ours(text: str) -> None:
     assert shlex.split(text)[-1] == TopicNames().group(Lane.BULK)
+
+
+def _gives_rights(text: str) -> None:
+    """Which ones is held to the page's table by a test of the page."""
+    assert len(list(given_by(text))) >= len(text.splitlines())
 
 
 def _layers_are_those_that_are_checked(text: str) -> None:
@@ -110,6 +116,11 @@ NOT_RUN: Final[dict[str, NotRun]] = {
     "kafka-consumer-groups.sh --bootstrap-server 127.0.0.1:9092 --describe --group embedding.bulk": NotRun(
         "a tool of Kafka's own distribution", _group_is_ours
     ),
+    **{
+        block.text: NotRun("a tool of Kafka's own distribution", _gives_rights)
+        for block in blocks(DOCS / "security.md")
+        if block.text.startswith("kafka-acls.sh")
+    },
 }
 """Commands, by their text."""
 

@@ -18,9 +18,10 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .distribution import class_path, java
-from .properties import server_properties
+from .properties import Listener, server_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
@@ -43,10 +44,33 @@ class KafkaBroker:
     Args:
         port: Port clients connect to; 0 takes a free one, kept for the broker's whole life.
         data: Folder of its data, kept at the end; None makes a temporary one, removed at the end.
+        listeners: Further ways in.
+        properties: Settings that win over the usual ones.
+        format_arguments: Further ones for Kafka's tool that formats the data folder.
+        controller_port: Port of its controller; 0 takes a free one at each start.
+        cluster_id: 22 characters of base64; empty makes one.
+        heap_mib: Java's largest heap.
     """
 
-    def __init__(self, *, port: int = 0, data: Path | None = None) -> None:
-        self.port = port or _free_port()
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        data: Path | None = None,
+        listeners: Sequence[Listener] = (),
+        properties: Mapping[str, object] | None = None,
+        format_arguments: Sequence[str] = (),
+        controller_port: int = 0,
+        cluster_id: str = "",
+        heap_mib: int = 512,
+    ) -> None:
+        self.port = port or free_port()
+        self._listeners = listeners
+        self._properties = properties
+        self._format_arguments = format_arguments
+        self._controller_port = controller_port
+        self._cluster_id = cluster_id or new_cluster_id()
+        self._heap_mib = heap_mib
         self._data_is_temporary = data is None
         self.data = Path(tempfile.mkdtemp(prefix="kafka-broker-")) if data is None else data.resolve()
         self.log_file = self.data / "broker.log"
@@ -85,12 +109,24 @@ class KafkaBroker:
             raise BrokerError(f"port {self.port} is taken: choose another, or stop what listens there")
         self.data.mkdir(parents=True, exist_ok=True)
         properties = self.data / "server.properties"
-        properties.write_text(server_properties(self.port, _free_port(), self.data / "log"))
+        properties.write_text(
+            server_properties(
+                self.port,
+                self._controller_port or free_port(),
+                self.data / "log",
+                listeners=self._listeners,
+                overrides=self._properties,
+            )
+        )
         if not (self.data / "log" / "meta.properties").is_file():
-            self._format(properties)
+            self.format(properties)
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_java_command("-Xms256m", "-Xmx512m"), "kafka.Kafka", str(properties)],
+                [
+                    *_java_command(f"-Xms{self._heap_mib // 2}m", f"-Xmx{self._heap_mib}m"),
+                    "kafka.Kafka",
+                    str(properties),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -141,17 +177,22 @@ class KafkaBroker:
             return "(no log)"
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
 
-    def _format(self, properties: Path) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    def format(self, properties: Path) -> None:
+        """Make the data folder a broker's.
+
+        Raises:
+            BrokerError: Kafka's tool does not.
+        """
         done = subprocess.run(
             [
                 *_java_command("-XX:TieredStopAtLevel=1"),
                 "kafka.tools.StorageTool",
                 "format",
-                "-t",
-                cluster_id,
+                # One word: an id may begin with a hyphen.
+                f"--cluster-id={self._cluster_id}",
                 "-c",
                 str(properties),
+                *self._format_arguments,
             ],
             capture_output=True,
             text=True,
@@ -207,7 +248,13 @@ def _signal_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None
         os.killpg(process.pid, how)
 
 
-def _free_port() -> int:
+def new_cluster_id() -> str:
+    """An id as Kafka's tools make them."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

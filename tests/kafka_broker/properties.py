@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemas.topics import MEBIBYTE, TOPICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 RECORD_OVERHEAD_BYTES = MEBIBYTE
 """Room for keys, headers and batch framing above the largest topic's limit."""
 
 
-def server_properties(port: int, controller_port: int, log_folder: Path) -> str:
-    """Text of `server.properties`. The controller's port may differ at each start on the same data."""
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One more way in, beside the plain one: `name://127.0.0.1:port`, spoken as `protocol`."""
+
+    name: str
+    port: int
+    protocol: str
+
+
+def server_properties(
+    port: int,
+    controller_port: int,
+    log_folder: Path,
+    *,
+    listeners: Sequence[Listener] = (),
+    overrides: Mapping[str, object] | None = None,
+) -> str:
+    """Text of `server.properties`. The controller's port may differ at each start on the same data.
+
+    Args:
+        port: Of the plain listener.
+        controller_port: Of the controller.
+        log_folder: Folder of its data.
+        listeners: Further ones.
+        overrides: Settings that win over those of here.
+    """
+    ways_in = [Listener("PLAINTEXT", port, "PLAINTEXT"), *listeners]
+    advertised = ",".join(f"{one.name}://127.0.0.1:{one.port}" for one in ways_in)
     largest_message = max(topic.max_message_bytes for topic in TOPICS) + RECORD_OVERHEAD_BYTES
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{advertised},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": advertised,
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", *(f"{one.name}:{one.protocol}" for one in ways_in)]
+        ),
         "log.dirs": log_folder,
         "num.partitions": 4,
         # A misspelt topic must fail here as it does on a well-kept cluster.
@@ -47,5 +77,6 @@ def server_properties(port: int, controller_port: int, log_folder: Path) -> str:
         # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
         "broker.heartbeat.interval.ms": 200,
         "broker.session.timeout.ms": 1000,
+        **(overrides or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -18,8 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import RESPONSES, TopicNames
 
-from .broker import BrokerError, KafkaBroker
+from .broker import BrokerError, KafkaBroker, free_port
 from .distribution import KAFKA_VERSION, java_major, why_no_kafka
+from .properties import server_properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,6 +157,16 @@ def test_the_foreground_command_says_where_it_answers_and_exits_0_on_ctrl_c(
     assert f"Apache Kafka {KAFKA_VERSION} answers on 127.0.0.1:{port}" in first
     assert code == 0
     assert (tmp_path / "data" / "log" / "meta.properties").is_file()
+
+
+def test_an_id_that_begins_with_a_hyphen_is_no_flag(kafka_runs_here: None, tmp_path: Path) -> None:
+    broker = KafkaBroker(data=tmp_path, cluster_id="-4-iIvWqRLyQ3S3Ip5nzJA")
+    properties = tmp_path / "server.properties"
+    properties.write_text(server_properties(free_port(), free_port(), tmp_path / "log"))
+
+    broker.format(properties)
+
+    assert "cluster.id=-4-iIvWqRLyQ3S3Ip5nzJA" in (tmp_path / "log" / "meta.properties").read_text()
 
 
 def test_a_taken_port_is_named_and_nothing_is_started() -> None:

@@ -1,12 +1,14 @@
-"""A port that is closed until a test opens it, then leads to a broker."""
+"""Ports that are no broker: closed until a test opens it towards one, or saying what a test tells it to."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -74,3 +76,24 @@ def _shut(end: socket.socket) -> None:
         end.shutdown(socket.SHUT_RDWR)
     except OSError:
         return
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A port that says the same to everybody, then hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = listener.accept()
+                except OSError:
+                    return
+                with line:
+                    line.sendall(answer)
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    serving.join(5)

@@ -454,6 +454,14 @@ def test_of_a_lost_partition_nothing_is_committed(bench: Bench) -> None:
     assert bench.consumer.commits == [{1: 1}]
 
 
+def test_that_a_partition_was_lost_is_said_and_that_one_was_revoked_is_no_loss(bench: Bench) -> None:
+    with capture_logs() as lines:
+        bench.run(assign(0, 1), lambda consumer: consumer.lose(0), lambda consumer: consumer.revoke(1))
+
+    [lost] = [line for line in lines if line["event"].startswith("partitions lost")]
+    assert (lost["log_level"], lost["partitions"]) == ("warning", 1)
+
+
 def test_what_was_read_before_a_partition_left_and_came_back_is_not_committed_later(bench: Bench) -> None:
     bench.run(
         assign(0),

@@ -1,0 +1,61 @@
+"""`docs/security.md` against the code: its table is what the processes check at their start, its commands give it."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka.admin import AclBinding, AclOperation
+
+from client.access import client_rights
+from schemas.topics import Lane, TopicNames
+from transport.access import Resource, Right
+from worker.access import worker_rights
+from worker.settings import WorkerSettings
+
+from .pages import all_blocks
+from .rights import given_by, processes, rights
+
+
+def _in_words(bindings: list[AclBinding]) -> set[str]:
+    return {f"{one.operation.name.capitalize()} {one.restype.name.lower()} {one.name}" for one in bindings}
+
+
+def _of_code(needed: list[Right]) -> set[str]:
+    return {f"{one.operation} {one.resource} {one.name}" for one in needed}
+
+
+def test_the_rows_of_the_worker_are_what_it_checks() -> None:
+    assert _in_words(rights("worker")) == _of_code(worker_rights(TopicNames(), WorkerSettings()))
+
+
+@pytest.mark.parametrize(("process", "lane"), [("api", Lane.INTERACTIVE), ("embed", Lane.BULK)])
+def test_the_rows_of_a_client_are_what_it_checks(process: str, lane: Lane) -> None:
+    assert _in_words(rights(process)) == _of_code(client_rights(TopicNames(), lane))
+
+
+def test_the_commands_give_the_rights_of_the_table_and_no_others() -> None:
+    [commands] = [block.text for block in all_blocks("sh") if block.text.startswith("kafka-acls.sh")]
+    listed = [right for process in processes() for right in rights(process)]
+
+    assert sorted(map(str, given_by(commands))) == sorted(map(str, listed))
+
+
+def test_nobody_is_given_what_would_let_him_change_the_brokers() -> None:
+    harmless = {
+        AclOperation.CREATE,
+        AclOperation.DESCRIBE,
+        AclOperation.DESCRIBE_CONFIGS,
+        AclOperation.READ,
+        AclOperation.WRITE,
+    }
+
+    assert {right.operation for process in processes() for right in rights(process)} <= harmless
+
+
+def test_a_topic_of_the_settings_is_needed_as_well() -> None:
+    settings = WorkerSettings(reply_topics=["team.vectors"], flat_topics=["team.documents"])
+
+    further = _of_code(worker_rights(TopicNames(), settings)) - _of_code(
+        worker_rights(TopicNames(), WorkerSettings())
+    )
+
+    assert further == {f"Write {Resource.TOPIC} team.vectors", f"Write {Resource.TOPIC} team.documents"}
