@@ -57,7 +57,7 @@ Models = Annotated[Path | None, typer.Option("--models", help="Catalogue (TOML) 
 Name = Annotated[str | None, typer.Option(help="Name the model is served under.", show_default="all-MiniLM-L6-v2")]
 Encoder = Annotated[
     str | None,
-    typer.Option(help="auto, or null: fixed vectors and no model, to measure the path itself.", show_default="auto"),
+    typer.Option(help="auto, or null: vectors that cost nothing and no model.", show_default="auto"),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps or auto.", show_default="auto")]
 Devices = Annotated[

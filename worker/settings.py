@@ -30,7 +30,7 @@ class ModelSettings(BaseModel):
     slug: Annotated[str, Field(pattern=SLUG_PATTERN)] = ""
     """Names the model's own request topics; empty for the default model."""
     encoder: Literal["auto", "null"] = "auto"
-    """`null`: fixed vectors and no model, to measure the path itself."""
+    """`null`: vectors that cost nothing and no model, to measure and test the path itself."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, `mps`; `auto`: the first accelerator, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

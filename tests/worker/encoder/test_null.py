@@ -1,9 +1,10 @@
-"""`worker/encoder/null.py`: fixed vectors, counted tokens, and no torch."""
+"""`worker/encoder/null.py`: a vector for each text, counted tokens, and no torch."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,17 +14,40 @@ from worker.encoder.loading import load_model
 from worker.encoder.null import DIM, MAX_TOKENS
 from worker.settings import ModelSettings
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def test_every_input_gets_the_same_unit_vector() -> None:
-    vectors = load_model(ModelSettings(encoder="null")).encoder.encode([[1], [1, 2, 3]], [DIM, DIM])
-    assert (vectors.shape, vectors.dtype) == ((2, DIM), np.float32)
+    from numpy.typing import NDArray
+
+
+def _vectors(texts: Sequence[str], truncation: Truncate = Truncate.END) -> NDArray[np.float32]:
+    model = load_model(ModelSettings(encoder="null"))
+    tokenized = model.tokenizer.tokenize(texts, [truncation] * len(texts))
+    return model.encoder.encode([tokens.ids for tokens in tokenized], [DIM] * len(texts))
+
+
+def test_a_thousand_texts_of_one_length_get_a_thousand_unit_vectors() -> None:
+    vectors = _vectors([f"text {number:04d}" for number in range(1000)])
+    assert (vectors.shape, vectors.dtype) == ((1000, DIM), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
-    assert (vectors[0] == vectors[1]).all()
+    assert len(np.unique(vectors, axis=0)) == 1000
+
+
+def test_a_text_gets_the_same_vector_in_every_process_and_whatever_it_is_batched_with() -> None:
+    alone, among = _vectors(["a"]), _vectors(["b" * 50, "a", "c"])
+    np.testing.assert_array_equal(alone[0], among[1])
+    assert "".join("+" if number > 0 else "-" for number in alone[0][:8]) == "++++++-+"
+
+
+def test_texts_that_differ_behind_the_cut_are_told_apart() -> None:
+    first, second = _vectors(["a" * 4000 + "x", "a" * 4000 + "y"])
+    assert (first != second).any()
 
 
 def test_recomputing_gives_the_same_vector() -> None:
     encoder = load_model(ModelSettings(encoder="null")).encoder
-    np.testing.assert_array_equal(encoder.recompute([1], DIM), encoder.encode([[1]], [DIM])[0])
+    ids = range(123_456_789, 123_456_799)
+    np.testing.assert_array_equal(encoder.recompute(ids, DIM), encoder.encode([ids], [DIM])[0])
 
 
 @pytest.mark.parametrize("truncation", Truncate)
