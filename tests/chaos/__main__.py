@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.kafka_broker import KafkaBroker
 
+from .broken import REMOVED
 from .report import as_fields, as_text
 from .run import EXACTLY_ONCE, Plan, run
 from .schedule import FaultKind
@@ -41,6 +42,10 @@ def main() -> int:
     options.add_argument("--encoder", choices=["null", "auto"], default="null", help="auto: the real default model")
     options.add_argument("--delivery", choices=["at-least-once", EXACTLY_ONCE], default="at-least-once")
     options.add_argument("--seconds", type=float, default=0.0, help="time that sending takes at least")
+    options.add_argument(
+        "--removed", choices=sorted(REMOVED), metavar="GUARD", help="one that the workers run without"
+    )
+    options.add_argument("--logs", type=Path, help="folder for what workers and broker have logged")
     options.add_argument("--report", type=Path, help="write everything there, as JSON")
     for kind, (flag, count) in _FLAGS.items():
         options.add_argument(flag, dest=kind.name, metavar="COUNT", type=int, default=count, help=kind.value)
@@ -56,9 +61,10 @@ def main() -> int:
         workers=chosen.workers,
         encoder=chosen.encoder,
         seconds=chosen.seconds,
+        removed=chosen.removed,
     )
     with KafkaBroker() as broker:
-        outcome = run(plan, broker.bootstrap, broker, _say)
+        outcome = run(plan, broker.bootstrap, broker, say=_say, logs=chosen.logs)
     _say(as_text(outcome))
     if chosen.report is not None:
         chosen.report.write_text(json.dumps(as_fields(outcome), indent=1) + "\n")

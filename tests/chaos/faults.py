@@ -36,7 +36,8 @@ class Fleet:
         self._start = start
         self._locks = [threading.Lock() for _ in range(size)]
         self._workers: list[Command | None] = [None] * size
-        self._everyone: list[Command] = []
+        self.everyone: list[Command] = []
+        """Every worker there was, in the order of their starts."""
         self._leaving = False
         self.ended_by_themselves: list[str] = []
         """Exit status and last words of workers that nobody killed."""
@@ -53,7 +54,7 @@ class Fleet:
 
     def _new(self) -> Command:
         worker = self._start()
-        self._everyone.append(worker)
+        self.everyone.append(worker)
         return worker
 
     def _is_ready(self, worker: Command | None) -> bool:
@@ -147,7 +148,7 @@ class Fleet:
     def kill(self) -> None:
         """End whatever is left."""
         self._leaving = True
-        for worker in self._everyone:
+        for worker in self.everyone:
             worker.kill()
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 import uuid
-from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -26,6 +26,7 @@ from .watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from tests.kafka_broker import KafkaBroker
 
@@ -86,7 +87,12 @@ class Outcome:
 
 
 def run(
-    plan: Plan, bootstrap: str, broker: KafkaBroker | None = None, say: Callable[[str], None] = lambda _: None
+    plan: Plan,
+    bootstrap: str,
+    broker: KafkaBroker | None = None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    logs: Path | None = None,
 ) -> Outcome:
     """Run a plan and check it.
 
@@ -95,6 +101,7 @@ def run(
         bootstrap: The broker.
         broker: The same, where the plan harms it.
         say: Told how far it is, now and then.
+        logs: Folder for what workers and broker have logged.
 
     Raises:
         AssertionError: It could not be run to its end.
@@ -107,6 +114,8 @@ def run(
     started_at = time.monotonic()
     with ExitStack() as leaving:
         fleet = Fleet(lambda: _worker(plan, bootstrap, topics), plan.workers)
+        if logs is not None:
+            leaving.callback(_keep_logs, logs, fleet, broker)
         leaving.callback(fleet.kill)
         fleet.start()
         watching = Watching(bootstrap, topics, checker, every_seconds=plan.look_every_seconds)
@@ -170,9 +179,17 @@ def _wait(
             said_at = now
             say(
                 f"{sending.sent:,} sent, {checker.answered_count:,} answered, "
-                f"{faults.done.total()} faults, violations {dict(Counter(checker.violations))}"
+                f"{faults.done.total()} faults, violations {dict(checker.violations)}, {watching.last_trouble}"
             )
         time.sleep(_LOOK_SECONDS)
+
+
+def _keep_logs(folder: Path, fleet: Fleet, broker: KafkaBroker | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, worker in enumerate(fleet.everyone):
+        (folder / f"worker-{number:02}.log").write_text(worker.stderr)
+    if broker is not None:
+        shutil.copy(broker.log_file, folder / "broker.log")
 
 
 def _worker(plan: Plan, bootstrap: str, topics: TopicNames) -> Command:

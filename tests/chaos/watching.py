@@ -79,7 +79,9 @@ class Watching(threading.Thread):
         """Longest time between two answers."""
         self.last_answer_at = time.monotonic()
         self.looks_missed = 0
-        """Looks at the commits that no broker answered."""
+        """Looks at the commits that the broker did not answer."""
+        self.last_trouble = ""
+        """Why the last of them was missed."""
         self.error: BaseException | None = None
 
     # --- told by others ----------------------------------------------------------------------------------
@@ -103,7 +105,9 @@ class Watching(threading.Thread):
                 if time.monotonic() - looked_at >= self._every_seconds:
                     self._look()
                     looked_at = time.monotonic()
-            self._look()
+            until = time.monotonic() + _CATCH_UP_SECONDS
+            while not self._look() and time.monotonic() < until:
+                self._take(self._read())
         except BaseException as error:  # noqa: BLE001 - raised by whoever runs it all
             self.error = error
         finally:
@@ -167,26 +171,30 @@ class Watching(threading.Thread):
 
     # --- looking at the commits --------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
+        """Hold the commits against the answers; False: the broker did not tell them."""
         try:
             progress = self._progress()
             ends = self._ends()
-        except KafkaException:
+        except KafkaException as error:
+            self.last_trouble = str(error)
             self.looks_missed += 1
-            return
+            return False
         later: list[Message] = []
         until = time.monotonic() + _CATCH_UP_SECONDS
         while any(self._reached[place] < end for place, end in ends.items()):
             if time.monotonic() > until:
+                self.last_trouble = "the ends of the answers were not reached"
                 self.looks_missed += 1
-                break
+                self._take(later)
+                return False
             messages = self._read()
             late = [message for message in messages if message.offset() >= ends[message.topic(), message.partition()]]
             later += late
             self._take([message for message in messages if message not in late] if late else messages)
-        else:
-            self._checker.committed(progress)
+        self._checker.committed(progress)
         self._take(later)
+        return True
 
     def _progress(self) -> dict[Place, int]:
         progress: dict[Place, int] = {}
