@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .checker import Checker, Place
 
-_ADMIN_SECONDS: Final = 5.0
+_ADMIN_SECONDS: Final = 3.0
 _CATCH_UP_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
 _MESSAGES: Final = 2000
@@ -70,7 +70,8 @@ class Watching(threading.Thread):
                 "log_level": 0,
             }
         )
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 1000, "log_level": 0})
+        self._bootstrap = bootstrap
+        self._admin = self._new_admin()
         self._acknowledged: deque[tuple[int, Lane, int, int]] = deque()
         self._reached: dict[tuple[str, int], int] = {}
         self._ended = threading.Event()
@@ -179,6 +180,8 @@ class Watching(threading.Thread):
         except KafkaException as error:
             self.last_trouble = str(error)
             self.looks_missed += 1
+            # One that has lost its group's coordinator to a kill does not find it again (librdkafka 2.16.0).
+            self._admin = self._new_admin()
             return False
         later: list[Message] = []
         until = time.monotonic() + _CATCH_UP_SECONDS
@@ -195,6 +198,9 @@ class Watching(threading.Thread):
         self._checker.committed(progress)
         self._take(later)
         return True
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._bootstrap, "reconnect.backoff.max.ms": 1000, "log_level": 0})
 
     def _progress(self) -> dict[Place, int]:
         progress: dict[Place, int] = {}
