@@ -180,14 +180,15 @@ class Faults(threading.Thread):
         self._session_seconds = session_seconds
         self._progress = progress
         self._ended = threading.Event()
+        self._begun = 0
         self._running: list[threading.Thread] = []
         self.done: Counter[FaultKind] = Counter()
         self.error: BaseException | None = None
 
     @property
-    def is_over(self) -> bool:
-        """Whether every fault has happened and is repaired."""
-        return self.done.total() == len(self._schedule)
+    def is_calm(self) -> bool:
+        """Whether every fault that has begun is repaired."""
+        return self.done.total() == self._begun
 
     def stop(self) -> None:
         """Begin no more and wait for those that have begun."""
@@ -195,13 +196,12 @@ class Faults(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        begun = 0
         while not self._ended.is_set() and self.error is None:
-            for fault in due(self._schedule, begun, self._progress()):
+            for fault in due(self._schedule, self._begun, self._progress()):
                 thread = threading.Thread(target=self._guarded, args=(lambda fault=fault: self._happen(fault),))
+                self._begun += 1
                 thread.start()
                 self._running.append(thread)
-                begun += 1
             self._guarded(self._fleet.look_after)
             self._ended.wait(_LOOK_SECONDS)
         for thread in self._running:

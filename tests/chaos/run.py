@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 import uuid
@@ -49,6 +50,8 @@ class Plan:
     encoder: str = "null"
     seconds: float = 0.0
     """Time that sending takes at least, so that all faults fall into it."""
+    most_seconds: float = math.inf
+    """After this nothing more is sent, and nothing more goes wrong."""
     backlog: int = 20_000
     """Requests that may be sent and not answered."""
     failing_publishes: float = 200.0
@@ -83,7 +86,7 @@ class Outcome:
     @property
     def holds(self) -> bool:
         """Whether every promise was kept, by a run that came to its end."""
-        return self.verdict.holds and self.verdict.acknowledged == self.plan.requests
+        return self.verdict.holds and self.verdict.acknowledged == self.sent
 
 
 def run(
@@ -126,6 +129,7 @@ def run(
             requests=plan.requests,
             backlog=plan.backlog,
             seconds=plan.seconds,
+            most_seconds=plan.most_seconds,
             answered=lambda: checker.answered_count,
             acknowledged=watching.acknowledged,
         )
@@ -168,8 +172,8 @@ def _wait(
     calm_at = said_at = time.monotonic()
     while not any(thread.error for thread in (watching, sending, faults)):
         now = time.monotonic()
-        is_calm = not sending.is_alive() and faults.is_over
-        if is_calm and checker.answered_count == checker.acknowledged_count == plan.requests:
+        is_calm = not sending.is_alive() and faults.is_calm
+        if is_calm and checker.answered_count == checker.acknowledged_count == sending.sent:
             return
         if not is_calm and sending.is_alive():
             calm_at = now

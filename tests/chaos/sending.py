@@ -34,6 +34,7 @@ class Sending(threading.Thread):
         requests: How many.
         backlog: How many may be sent and not yet answered.
         seconds: The time that sending takes at least.
+        most_seconds: The time after which nothing more is sent.
         answered: How many are answered now.
         acknowledged: Told number, lane, partition and offset of what the broker has.
     """
@@ -47,6 +48,7 @@ class Sending(threading.Thread):
         requests: int,
         backlog: int,
         seconds: float,
+        most_seconds: float,
         answered: Callable[[], int],
         acknowledged: Callable[[int, Lane, int, int], None],
     ) -> None:
@@ -56,6 +58,7 @@ class Sending(threading.Thread):
         self._requests = requests
         self._backlog = backlog
         self._seconds = seconds
+        self._most_seconds = most_seconds
         self._answered = answered
         self._acknowledged = acknowledged
         self._producers = {lane: _producer(bootstrap) for lane in Lane}
@@ -81,7 +84,7 @@ class Sending(threading.Thread):
         for number in range(self._requests):
             if number % _LOOK_EVERY == 0:
                 self._wait_for_room(number, started_at)
-            if self._ended.is_set():
+            if self._ended.is_set() or time.monotonic() - started_at > self._most_seconds:
                 return
             self._send(number)
             self.sent = number + 1

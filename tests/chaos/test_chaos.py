@@ -37,6 +37,7 @@ def test_twenty_thousand_requests_are_answered_whatever_breaks(delivery: str, ka
     outcome = run(plan, kafka_broker.bootstrap, kafka_broker)
 
     assert outcome.holds, as_text(outcome)
+    assert outcome.sent == plan.requests
     assert outcome.done == {kind.value: count for kind, count in FAULTS.items()}
     assert outcome.uncommitted == 0
     # A worker killed again and again at one place may take a request there for the cause.

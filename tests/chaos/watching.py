@@ -70,7 +70,7 @@ class Watching(threading.Thread):
                 "log_level": 0,
             }
         )
-        self._bootstrap = bootstrap
+        self._address = bootstrap
         self._admin = self._new_admin()
         self._acknowledged: deque[tuple[int, Lane, int, int]] = deque()
         self._reached: dict[tuple[str, int], int] = {}
@@ -200,7 +200,7 @@ class Watching(threading.Thread):
         return True
 
     def _new_admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self._bootstrap, "reconnect.backoff.max.ms": 1000, "log_level": 0})
+        return AdminClient({"bootstrap.servers": self._address, "reconnect.backoff.max.ms": 1000, "log_level": 0})
 
     def _progress(self) -> dict[Place, int]:
         progress: dict[Place, int] = {}

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from .conftest import WorkerProcess
     from .place import Place
 
-BATCH_SECONDS, BATCH_INPUTS = 0.25, 8
+BATCH_SECONDS, BATCH_INPUTS = 0.5, 8
 BACKLOG_SECONDS = 600
 BACKLOG = int(BACKLOG_SECONDS / BATCH_SECONDS) * BATCH_INPUTS
 """What the worker needs ten minutes for."""
 REQUEST_BYTES = 10_000
-BOUND_BYTES, FETCH_BYTES = 4 * MEBIBYTE, 4 * MEBIBYTE
-ROOM_BYTES = BOUND_BYTES + FETCH_BYTES + 40 * MEBIBYTE
+BOUND_BYTES, FETCH_BYTES = 2 * MEBIBYTE, 2 * MEBIBYTE
+ROOM_BYTES = BOUND_BYTES + FETCH_BYTES + 26 * MEBIBYTE
 """Bounds, what Kafka's client fetches at once, and objects, buffers and responses beside them."""
 
 _BOUNDS: Final = {
@@ -108,7 +108,7 @@ def test_a_worker_with_ten_minutes_of_backlog_keeps_its_memory_and_then_answers_
 
     _send(place, BACKLOG)
     reader = place.reader(place.topics.responses)
-    reader.until_count(12 * BATCH_INPUTS)
+    reader.until_count(8 * BATCH_INPUTS)
     grown = _bytes_of(worker, "VmHWM") - before
     assert grown < ROOM_BYTES, f"{grown / MEBIBYTE:.0f} MiB"
     assert len(reader.up_to_now()) < BACKLOG / 10
