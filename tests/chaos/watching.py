@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from .checker import Checker, Place
 
-_ADMIN_SECONDS: Final = 3.0
+_ANSWER_SECONDS: Final = 3.0
 _CATCH_UP_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
 _MESSAGES: Final = 2000
@@ -70,8 +69,11 @@ class Watching(threading.Thread):
                 "log_level": 0,
             }
         )
-        self._address = bootstrap
-        self._admin = self._new_admin()
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 1000, "log_level": 0})
+        # Not the admin client's list_consumer_group_offsets: where the coordinator dies under it, librdkafka 2.16.0
+        # looks for the group of a client that has none, and the process ends with a segmentation fault.
+        self._groups = {lane: _group(bootstrap, topics.group(lane)) for lane in Lane}
+        self._requests: dict[Lane, list[TopicPartition]] = {}
         self._acknowledged: deque[tuple[int, Lane, int, int]] = deque()
         self._reached: dict[tuple[str, int], int] = {}
         self._ended = threading.Event()
@@ -112,17 +114,23 @@ class Watching(threading.Thread):
         except BaseException as error:  # noqa: BLE001 - raised by whoever runs it all
             self.error = error
         finally:
-            self._consumer.close()
+            for consumer in (self._consumer, *self._groups.values()):
+                consumer.close()
 
     def _assign(self) -> None:
         topics = self._topics
-        known = self._admin.list_topics(timeout=_ADMIN_SECONDS).topics
+        known = self._admin.list_topics(timeout=_ANSWER_SECONDS).topics
         places = [
             TopicPartition(topic, partition, 0)
             for topic in (topics.responses, topics.replies, topics.dead_letters, topics.errors)
             for partition in known[topic].partitions
         ]
         self._reached = {(place.topic, place.partition): 0 for place in places}
+        self._requests = {
+            lane: [TopicPartition(topic, partition) for partition in known[topic].partitions]
+            for lane in Lane
+            for topic in (topics.requests_of(lane),)
+        }
         self._consumer.assign(places)
 
     def _read(self) -> list[Message]:
@@ -180,8 +188,6 @@ class Watching(threading.Thread):
         except KafkaException as error:
             self.last_trouble = str(error)
             self.looks_missed += 1
-            # One that has lost its group's coordinator to a kill does not find it again (librdkafka 2.16.0).
-            self._admin = self._new_admin()
             return False
         later: list[Message] = []
         until = time.monotonic() + _CATCH_UP_SECONDS
@@ -199,25 +205,34 @@ class Watching(threading.Thread):
         self._take(later)
         return True
 
-    def _new_admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self._address, "reconnect.backoff.max.ms": 1000, "log_level": 0})
-
     def _progress(self) -> dict[Place, int]:
         progress: dict[Place, int] = {}
-        for lane in Lane:
-            group = self._topics.group(lane)
-            asked = self._admin.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group)], request_timeout=_ADMIN_SECONDS
-            )
-            stored = asked[group].result(2 * _ADMIN_SECONDS).topic_partitions
-            progress |= {(lane, place.partition): place.offset for place in stored if place.offset >= 0}
+        for lane, group in self._groups.items():
+            for place in group.committed(self._requests[lane], timeout=_ANSWER_SECONDS):
+                if place.error is not None:
+                    raise KafkaException(place.error)
+                if place.offset >= 0:
+                    progress[lane, place.partition] = place.offset
         return progress
 
     def _ends(self) -> dict[tuple[str, int], int]:
         wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in self._reached}
         told = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ADMIN_SECONDS
+            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
         )
         return {
-            (place.topic, place.partition): asked.result(2 * _ADMIN_SECONDS).offset for place, asked in told.items()
+            (place.topic, place.partition): asked.result(2 * _ANSWER_SECONDS).offset for place, asked in told.items()
         }
+
+
+def _group(bootstrap: str, group: str) -> Consumer:
+    """Reads a group's progress without joining it."""
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "isolation.level": "read_uncommitted",
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 0,
+        }
+    )
