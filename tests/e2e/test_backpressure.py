@@ -124,7 +124,7 @@ def test_a_worker_with_ten_minutes_of_backlog_keeps_its_memory_slow_or_fast(
 def test_a_worker_that_cannot_publish_stops_reading_and_goes_on_when_it_can(
     kafka_place: Place, start_worker: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
-    place, count = kafka_place, 3000
+    place, count = kafka_place, 2000
     (tmp_path / "blocked").touch()
     environment = {"FLAGS": str(tmp_path)} | _BOUNDS
     worker = start_worker(place, "--encoder", "null", script=_WHILE_A_FILE_IS_THERE, environment=environment)
