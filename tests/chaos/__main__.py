@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import sys
 from pathlib import Path
@@ -43,7 +42,7 @@ def main() -> int:
     options.add_argument("--encoder", choices=["null", "auto"], default="null", help="auto: the real default model")
     options.add_argument("--delivery", choices=["at-least-once", EXACTLY_ONCE], default="at-least-once")
     options.add_argument("--seconds", type=float, default=0.0, help="time that sending takes at least")
-    options.add_argument("--most-seconds", type=float, default=math.inf, help="time after which nothing more is sent")
+    options.add_argument("--most-seconds", type=float, help="time after which nothing more is sent")
     options.add_argument(
         "--removed", choices=sorted(REMOVED), metavar="GUARD", help="one that the workers run without"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 import uuid
@@ -50,8 +49,8 @@ class Plan:
     encoder: str = "null"
     seconds: float = 0.0
     """Time that sending takes at least, so that all faults fall into it."""
-    most_seconds: float = math.inf
-    """After this nothing more is sent, and nothing more goes wrong."""
+    most_seconds: float | None = None
+    """After this nothing more is sent, and nothing more goes wrong; None: all is sent."""
     backlog: int = 20_000
     """Requests that may be sent and not answered."""
     failing_publishes: float = 200.0

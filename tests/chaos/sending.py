@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from functools import partial
@@ -34,7 +35,7 @@ class Sending(threading.Thread):
         requests: How many.
         backlog: How many may be sent and not yet answered.
         seconds: The time that sending takes at least.
-        most_seconds: The time after which nothing more is sent.
+        most_seconds: The time after which nothing more is sent; None: all is.
         answered: How many are answered now.
         acknowledged: Told number, lane, partition and offset of what the broker has.
     """
@@ -48,7 +49,7 @@ class Sending(threading.Thread):
         requests: int,
         backlog: int,
         seconds: float,
-        most_seconds: float,
+        most_seconds: float | None,
         answered: Callable[[], int],
         acknowledged: Callable[[int, Lane, int, int], None],
     ) -> None:
@@ -58,7 +59,7 @@ class Sending(threading.Thread):
         self._requests = requests
         self._backlog = backlog
         self._seconds = seconds
-        self._most_seconds = most_seconds
+        self._most_seconds = math.inf if most_seconds is None else most_seconds
         self._answered = answered
         self._acknowledged = acknowledged
         self._producers = {lane: _producer(bootstrap) for lane in Lane}

@@ -62,7 +62,7 @@ def test_a_report_shows_examples_of_what_was_broken() -> None:
 
 
 def test_all_of_a_run_is_written_as_json() -> None:
-    fields = json.loads(json.dumps(as_fields(GOOD)))
+    fields = json.loads(json.dumps(as_fields(GOOD), allow_nan=False))
 
     assert (fields["plan"]["seed"], fields["verdict"]["duplicates"], fields["holds"]) == (11, 17, True)
     assert fields["on"]["kafka"] == "4.3.1"
