@@ -2,12 +2,14 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
-# Flags for `make run`, and for pytest under `make test` and `make test-fast`.
+# Flags for `make run` and `make chaos`, and for pytest under `make test` and `make test-fast`.
 ARGS ?=
 # Processes that `make test` shares the tests out to, file by file; 0: one after the other in this one.
 PROCESSES ?= 2
 # A Kafka for `make benchmarks`; empty: the embedded broker.
 BOOTSTRAP ?=
+# Of the requests and faults of `make chaos`; empty: any, and printed.
+SEED ?=
 # Where `make kafka` listens on 127.0.0.1, and the folder of its data.
 PORT ?= 9092
 DATA ?= .kafka/data
@@ -22,7 +24,7 @@ INSTALLED_TESTS := .venv/.installed-tests
 FOREGROUND := if [ -t 0 ]; then set -m; fi;
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-fast lint format kafka benchmarks clean
+.PHONY: help install run test test-fast lint format kafka chaos benchmarks clean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +53,9 @@ format: $(INSTALLED_TESTS)  ## rewrite the code in its one format
 
 kafka: $(INSTALLED)  ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C, needs Java 17 and Maven (PORT=, DATA=)
 	@$(FOREGROUND) $(BIN)/python -m tests.kafka_broker --port $(PORT) --data "$(DATA)"; exit $$?
+
+chaos: $(INSTALLED_TESTS)  ## a million requests while workers and broker are killed, needs Java 17 and Maven (SEED=, ARGS="--requests 100000")
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --report chaos-report.json $(ARGS)
 
 benchmarks: $(INSTALLED_TESTS)  ## measure everything on this machine, hours, and draw it into docs/benchmarks.md (BOOTSTRAP=host:port)
 	$(BIN)/python -m benchmarks.everything --bootstrap "$(BOOTSTRAP)"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAKEFILE = ROOT / "Makefile"
-_VERBS = {"help", "install", "run", "test", "test-fast", "lint", "format", "kafka", "benchmarks", "clean"}
+_VERBS = {"help", "install", "run", "test", "test-fast", "lint", "format", "kafka", "chaos", "benchmarks", "clean"}
 _TO_RUN = ".[api,worker,embed]"
 _TO_TEST = ".[api,redis,otel,worker,embed,test,lint]"
 _ON_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"

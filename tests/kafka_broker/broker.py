@@ -155,6 +155,14 @@ class KafkaBroker:
         """SIGKILL, as a power cut would; the data stay for `restart`."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nothing until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """Start again on the same port and data; stops it first where it still runs.
 
@@ -219,6 +227,11 @@ class KafkaBroker:
                 last = error
             time.sleep(_LOOK_EVERY_SECONDS)
         raise BrokerError(f"no answer in {_START_SECONDS:.0f} s ({last}); its log:\n{self.log_tail()}")
+
+    def _signal(self, how: signal.Signals) -> None:
+        if self._process is None:
+            raise BrokerError("not started")
+        _signal_group(self._process, how)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:

@@ -1,0 +1,144 @@
+"""Scripts in place of the worker's command: publishes that fail now and then, and guards removed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FAILING_SHARE: Final = "CHAOS_FAILING_SHARE"
+"""Variable: the share of publishes that fail, and again of those that take long."""
+SLOW_SECONDS: Final = 0.2
+
+_FAILING: Final = f"""
+import os, random, time
+from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
+
+share, chance = float(os.environ.get("{FAILING_SHARE}", 0)), random.Random(os.getpid())
+try_produce = DeliveringProducer.try_produce
+
+def fails_now_and_then(self, topic, *, key, on_delivery, **others):
+    # Not those of a document: a broker that fails them fails the later ones too, and so keeps their order.
+    if not topic.endswith(".workers") and not (key or b"").startswith(b"doc-"):
+        roll = chance.random()
+        if roll < share:
+            on_delivery(DeliveryFailure(FailureKind.TRANSIENT, "made to fail"))
+            return True
+        if roll < 2 * share:
+            time.sleep({SLOW_SECONDS})
+    return try_produce(self, topic, key=key, on_delivery=on_delivery, **others)
+
+DeliveringProducer.try_produce = fails_now_and_then
+"""
+
+_RUN: Final = """
+from cli.main import run
+
+run()
+"""
+
+REMOVED: Final = {
+    # The watermark: what was read counts as done.
+    "commits what was read": """
+from transport.offsets import OffsetTracker
+
+submit = OffsetTracker.submit
+
+def done_at_once(self, partition, offset):
+    submitted, skipped = submit(self, partition, offset)
+    self._partitions[partition].done_offset = offset + 1
+    return submitted, skipped
+
+OffsetTracker.submit = done_at_once
+""",
+    # The acknowledgement: what is handed to the producer counts as answered.
+    "commits before the broker has the answer": """
+from worker.publisher import Publisher
+
+produce, acknowledged = Publisher._produce, Publisher._acknowledged
+
+def counts_at_once(self, published, *rest):
+    produce(self, published, *rest)
+    acknowledged(self, published.item)
+
+Publisher._produce = counts_at_once
+Publisher._acknowledged = lambda self, item: None
+""",
+    # The retry of a publish that failed.
+    "drops an answer that could not be published": """
+from worker.publisher import Publisher
+
+Publisher._recover = lambda self, undelivered: self._acknowledged(undelivered.published.item)
+""",
+    # The watermark again: the highest offset answered counts, whatever is open below it.
+    "commits past an open request": """
+from transport.offsets import OffsetTracker
+
+acknowledge = OffsetTracker.acknowledge
+
+def passes_the_open(self, submitted):
+    acknowledge(self, submitted)
+    state = self._partitions.get(submitted.partition)
+    if state is not None:
+        state.done_offset = max(state.done_offset or 0, submitted.offset + 1)
+
+OffsetTracker.acknowledge = passes_the_open
+""",
+    # Epochs: what was read under an earlier assignment still counts.
+    "publishes for partitions it has lost": """
+from transport.offsets import OffsetTracker
+
+OffsetTracker.is_current = lambda self, submitted: True
+""",
+    # The order of a key's answers.
+    "answers a key in any order": """
+from worker.ordering import KeyOrder
+
+KeyOrder.finish = lambda self, item: [item]
+""",
+    # Which row of a batch is whose.
+    "mixes up the rows of a batch": """
+import numpy as np
+from worker.encoder.stage import EncoderStage
+
+deliver = EncoderStage._deliver
+EncoderStage._deliver = lambda self, inputs, vectors: deliver(self, inputs, np.roll(vectors, 1, axis=0))
+""",
+    # The dead letter beside an error response.
+    "keeps no dead letters": """
+from worker.publisher import Publisher
+
+Publisher._dead_letter = lambda self, item, error, shortened=0: self._acknowledged(item)
+""",
+    # The wait for what is under way of a partition that leaves; what is not done is committed all the same.
+    "commits all it has read of a partition that leaves": """
+from worker.intake import Intake
+
+revoked = Intake.revoked
+
+def gives_all_up(self, partitions):
+    tracker = self._offsets.tracker
+    for partition in partitions:
+        state = tracker._partitions.get(partition)
+        if state is not None and state.expected_offset is not None:
+            state.done_offset = state.expected_offset
+    self._offsets.commit(self._consumer, partitions)
+    self.lost(partitions)
+
+Intake.revoked = gives_all_up
+""",
+    # The pause of intake.
+    "reads on however much is under way": """
+from worker.intake import Intake
+
+Intake._pause_or_resume = lambda self, consumer: None
+""",
+}
+"""Guards of the worker, by what a worker without it does."""
+
+
+def worker_script(removed: str | None = None) -> str:
+    """Python that runs the worker's command.
+
+    Args:
+        removed: The guard to leave out, a key of `REMOVED`.
+    """
+    return _FAILING + ("" if removed is None else REMOVED[removed]) + _RUN
