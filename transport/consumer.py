@@ -78,6 +78,7 @@ class GroupConsumer:
         self._assigned: set[int] = set()
         self._taken_away: set[int] = set()
         """Partitions revoked or lost during the current poll."""
+        self._paused: set[int] = set()
         config = {
             "queued.max.messages.kbytes": max(64, prefetch_bytes // 1024),
             "queued.min.messages": 10_000,
@@ -115,14 +116,18 @@ class GroupConsumer:
         return self._still_ours(messages) if self._taken_away else messages
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Stop reading these; what was prefetched of them is read again later."""
+        """Stop reading these until `resume`, or until they leave; what was prefetched of them is read again later."""
         self._own()
-        self._consumer.pause(self._topic_partitions(partitions))
+        chosen = set(partitions)
+        self._consumer.pause(self._topic_partitions(chosen))
+        self._paused |= chosen
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Go on reading these."""
         self._own()
-        self._consumer.resume(self._topic_partitions(partitions))
+        chosen = set(partitions)
+        self._consumer.resume(self._topic_partitions(chosen))
+        self._paused -= chosen
 
     def commit(self, offsets: Mapping[int, int]) -> bool:
         """Store next offsets as the group's progress, and wait for the broker to have them.
@@ -222,6 +227,10 @@ class GroupConsumer:
         numbers = [item.partition for item in partitions]
         self._assigned.difference_update(numbers)
         self._taken_away.update(numbers)
+        if left_paused := self._paused.intersection(numbers):
+            # librdkafka keeps a pause beyond the assignment: the partition would come back and give nothing.
+            self._consumer.resume(self._topic_partitions(left_paused))
+            self._paused -= left_paused
         return numbers
 
 

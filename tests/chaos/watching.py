@@ -69,7 +69,8 @@ class Watching(threading.Thread):
                 "log_level": 0,
             }
         )
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 1000, "log_level": 0})
+        self._address = bootstrap
+        self._admin = self._new_admin()
         # Not the admin client's list_consumer_group_offsets: where the coordinator dies under it, librdkafka 2.16.0
         # looks for the group of a client that has none, and the process ends with a segmentation fault.
         self._groups = {lane: _group(bootstrap, topics.group(lane)) for lane in Lane}
@@ -188,6 +189,8 @@ class Watching(threading.Thread):
         except KafkaException as error:
             self.last_trouble = str(error)
             self.looks_missed += 1
+            # It goes on asking under the leader epochs it has seen, which a restarted broker refuses.
+            self._admin = self._new_admin()
             return False
         later: list[Message] = []
         until = time.monotonic() + _CATCH_UP_SECONDS
@@ -204,6 +207,9 @@ class Watching(threading.Thread):
         self._checker.committed(progress)
         self._take(later)
         return True
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self._address, "reconnect.backoff.max.ms": 1000, "log_level": 0})
 
     def _progress(self) -> dict[Place, int]:
         progress: dict[Place, int] = {}

@@ -201,6 +201,24 @@ def test_a_paused_partition_gives_nothing_and_goes_on_at_the_next_offset(groupin
     assert own == list(range(51))
 
 
+@pytest.mark.slow
+def test_a_partition_that_leaves_paused_is_read_when_it_comes_back(grouping: Testbed) -> None:
+    topic = grouping.new_topic(_PARTITIONS)
+    _fill(grouping, topic, 0, _PARTITIONS)
+    with members(grouping.cluster, topic, f"{topic}.group", commits_in_revoked=True) as (owner,):
+        owner.read(_PARTITIONS)
+        owner.consumer.pause(owner.held)
+        with members(grouping.cluster, topic, f"{topic}.group") as (newcomer,):
+            _settle([owner, newcomer])
+            moved = set(newcomer.held)
+        _settle([owner])
+        values = _fill(grouping, topic, 100, _PARTITIONS)
+        came_back = {b"%d" % (100 + partition) for partition in moved}
+        _read_between([owner], came_back)
+
+    assert values & set(owner.values) == came_back
+
+
 def test_use_from_a_thread_that_does_not_own_the_consumer_is_refused(testbed: Testbed) -> None:
     topic = testbed.new_topic()
     refusals: list[str] = []
