@@ -1,16 +1,15 @@
 """How far a group is behind: end offset less committed offset, as the broker has both.
 
-Asked with the admin client, so that the thread that owns the consumer is not waited for, and so that the answer is
-right while reading is paused, when a consumer learns of no new end.
+Asked with a consumer of its own that never joins the group, so that the thread that owns the group's consumer is not
+waited for, and so that the answer is right while reading is paused, when a consumer learns of no new end. Not with
+the admin client: librdkafka 2.16.0 crashes in `list_consumer_group_offsets` when the coordinator dies under it.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from .errors import BrokerUnavailableError
 
@@ -22,34 +21,50 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS: Final = 5.0
 
 
-def read_lag(cluster: Cluster, topic: str, group: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Ask the broker. Blocks up to 15 s.
+class LagReader:
+    """Asks for the lag of one group on one topic; from one thread.
 
-    Returns:
-        Partition -> messages that are there and not committed. Where nothing is committed yet, all that are there.
-
-    Raises:
-        BrokerUnavailableError: It did not say.
+    Args:
+        cluster: Whom to ask.
+        topic: What the group reads.
+        group: The group.
     """
-    wanted = [TopicPartition(topic, partition) for partition in partitions]
-    if not wanted:
-        return {}
-    try:
-        stored = cluster.admin().list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, wanted)], request_timeout=_TIMEOUT_SECONDS
-        )[group]
-        committed = {item.partition: item.offset for item in stored.result(_TIMEOUT_SECONDS).topic_partitions or ()}
-        fresh = [place for place in wanted if committed.get(place.partition, -1) < 0]
-        starts = _offsets(cluster, fresh, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-        ends = _offsets(cluster, wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    except (KafkaException, FutureTimeoutError) as error:
-        raise BrokerUnavailableError(f"the lag of {group} cannot be read: {error}") from error
-    begun = committed | starts
-    return {place.partition: max(0, ends[place.partition] - begun[place.partition]) for place in wanted}
 
+    def __init__(self, cluster: Cluster, topic: str, group: str) -> None:
+        self._topic, self._group = topic, group
+        self._consumer = Consumer({**cluster.consumer_config("lag", group), "enable.auto.commit": False})
 
-def _offsets(cluster: Cluster, places: list[TopicPartition], which: OffsetSpec) -> dict[int, int]:
-    if not places:
-        return {}
-    asked = cluster.admin().list_offsets(dict.fromkeys(places, which), request_timeout=_TIMEOUT_SECONDS)
-    return {place.partition: found.result(_TIMEOUT_SECONDS).offset for place, found in asked.items()}
+    def read(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Ask the broker. Blocks up to 5 s, and as long again for each partition.
+
+        Returns:
+            Partition -> messages that are there and not committed; all that are there where nothing is committed yet.
+
+        Raises:
+            BrokerUnavailableError: It did not say.
+        """
+        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
+        if not wanted:
+            return {}
+        try:
+            return {
+                place.partition: self._behind(place)
+                for place in self._consumer.committed(wanted, timeout=_TIMEOUT_SECONDS)
+            }
+        except KafkaException as error:
+            raise self._unavailable(error) from error
+
+    def close(self) -> None:
+        """Leave the broker."""
+        self._consumer.close()
+
+    def _behind(self, committed: TopicPartition) -> int:
+        if committed.error is not None:
+            raise self._unavailable(committed.error)
+        begin, end = self._consumer.get_watermark_offsets(
+            TopicPartition(self._topic, committed.partition), timeout=_TIMEOUT_SECONDS
+        )
+        return max(0, end - max(begin, committed.offset))
+
+    def _unavailable(self, why: object) -> BrokerUnavailableError:
+        return BrokerUnavailableError(f"the lag of {self._group} cannot be read: {why}")

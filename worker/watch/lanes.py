@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from transport.lag import read_lag
+from transport.lag import LagReader
 
 from .samples import Sample
 from .table import Change
@@ -68,9 +68,8 @@ class Lag:
     """
 
     def __init__(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, LaneOffsets]) -> None:
-        self._cluster = cluster
-        self._topics = topics
         self._offsets = offsets
+        self._readers = {lane: LagReader(cluster, topics.requests_of(lane), topics.group(lane)) for lane in offsets}
         self._told: dict[Lane, tuple[float, dict[int, int]]] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -86,10 +85,11 @@ class Lag:
                     log.warning("lag cannot be read, trying again", error=str(error))
                 failed = True
             stop.wait(_LAG_EVERY_SECONDS)
+        for reader in self._readers.values():
+            reader.close()
 
     def _ask(self, lane: Lane) -> None:
-        partitions = self._offsets[lane].tracker.assigned
-        found = read_lag(self._cluster, self._topics.requests_of(lane), self._topics.group(lane), partitions)
+        found = self._readers[lane].read(self._offsets[lane].tracker.assigned)
         self._told[lane] = (time.monotonic(), found)
 
     def samples(self, now: float) -> Iterator[Sample]:

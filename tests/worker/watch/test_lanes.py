@@ -88,20 +88,29 @@ def test_lag_is_told_of_partitions_still_held_with_its_age_and_trouble_keeps_the
     offsets[Lane.BULK].tracker.assign([0, 1])
     stop, answers = threading.Event(), iter([{0: 5, 1: 6}, None])
 
-    def read_lag(_: object, topic: str, group: str, partitions: Iterable[int]) -> dict[int, int]:
-        if topic != "embedding.requests":
-            return {}
-        assert (group, set(partitions)) == ("embedding.bulk", {0, 1})
-        answer = next(answers)
-        if answer is None:
-            stop.set()
-            raise error
-        return answer
+    class Reader:
+        def __init__(self, _: object, topic: str, group: str) -> None:
+            self._of = topic, group
 
-    monkeypatch.setattr(lanes_module, "read_lag", read_lag)
+        def read(self, partitions: Iterable[int]) -> dict[int, int]:
+            if self._of != ("embedding.requests", "embedding.bulk"):
+                return {}
+            assert set(partitions) == {0, 1}
+            answer = next(answers)
+            if answer is None:
+                stop.set()
+                raise error
+            return answer
+
+        def close(self) -> None:
+            closed.append(self._of)
+
+    closed: list[tuple[str, str]] = []
+    monkeypatch.setattr(lanes_module, "LagReader", Reader)
     monkeypatch.setattr(lanes_module, "_LAG_EVERY_SECONDS", 0.0)
     lag = Lag(None, TopicNames(), offsets)  # type: ignore[arg-type]
     lag.run(stop)
+    assert len(closed) == len(Lane)
     told_at = lag._told[Lane.BULK][0]
     offsets[Lane.BULK].tracker.unassign([1])
 
