@@ -164,6 +164,14 @@ class Cluster:
             if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
         }
 
+    def any_broker(self, timeout_seconds: float = _PROBE_TIMEOUT_SECONDS) -> int | None:
+        """Number of one of the brokers, asked now. Blocks up to `timeout_seconds`.
+
+        Raises:
+            BrokerUnavailableError: Nobody answered.
+        """
+        return min(self._metadata(timeout_seconds).brokers, default=None)
+
     def _metadata(self, timeout_seconds: float) -> ClusterMetadata:
         try:
             return self.admin().list_topics(timeout=timeout_seconds)

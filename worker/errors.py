@@ -4,6 +4,7 @@ WorkerError
 ├── ModelError          the model cannot be loaded as asked; exit 2
 ├── MixedRevisionError  other workers of this model serve another revision; exit 2
 ├── DeviceMemoryError   the device has no room for a batch; it is halved
+├── DeviceLostError     the device computes nothing any more; exit 1 without committing
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
 ├── PublishError        the default destination or the dead-letter topic takes nothing; exit 1
 └── DrainError          stopping took too long; exit 1, what is not committed is answered again
@@ -26,6 +27,10 @@ class MixedRevisionError(WorkerError):
 
 class DeviceMemoryError(WorkerError):
     """The device has no room for a batch."""
+
+
+class DeviceLostError(WorkerError):
+    """The device is in a state that only a new process gets out of."""
 
 
 class EncoderBrokenError(WorkerError):

@@ -15,10 +15,21 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from client.workers import WorkersView
-from schemas.topics import REPLIES, RESPONSES, Lane, TopicNames
+from schemas.topics import (
+    DEAD_LETTERS,
+    ERRORS,
+    REPLIES,
+    REQUESTS,
+    REQUESTS_INTERACTIVE,
+    RESPONSES,
+    TOPICS,
+    Lane,
+    TopicNames,
+)
 from transport.cluster import Cluster
 from transport.consumer import AssignmentListener, GroupConsumer
 from transport.known_topics import KnownTopics
+from transport.limits import check_broker_limits, check_client_limits, check_dead_letters, message_limits
 from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
 
@@ -31,18 +42,23 @@ from .encoder.calibration import calibrated_budget, default_folder
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
 from .errors import DrainError
+from .failures import is_held_against_requests
 from .garbage import loaded_left_alone
 from .intake import Intake
+from .isolation import Isolation
 from .offsets import LaneOffsets
 from .ordering import KeyOrder
 from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
+from .sizes import Sizes
 from .stages import StageFailure, start_stage
 from .tokenization import Tokenization
 from .vector_cache import VectorCache
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .encoder.interface import LoadedModel
     from .request import RequestInFlight
     from .settings import WorkerSettings
@@ -52,6 +68,8 @@ log = structlog.get_logger("worker")
 _BULK_LINGER_MS: Final = 20
 _JOIN_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
+_READ: Final = (REQUESTS, REQUESTS_INTERACTIVE)
+_PUBLISHED: Final = (RESPONSES, REPLIES, DEAD_LETTERS, ERRORS)
 _BEATS_SETTLE_SECONDS: Final = 1.5
 """Longer than a beat's interval, so that every live worker has been heard."""
 
@@ -81,7 +99,10 @@ class Worker:
         cluster = Cluster.connect(settings.kafka, self._stop)
         if cluster is None:
             return
+        check_client_limits(cluster, publishes=_PUBLISHED, reads=_READ)
         check_topics(cluster, self._topics.all())
+        check_dead_letters(cluster, self._topics)
+        check_broker_limits(cluster, max(spec.max_message_bytes for spec in TOPICS))
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)
         beats = Beats(
@@ -139,17 +160,17 @@ class Worker:
         settings, card = self._settings, model.card
         offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
         order = KeyOrder()
-        limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
-        if cluster.profile.max_message_bytes is not None:
-            limit = min(limit, cluster.profile.max_message_bytes)
+        isolation = Isolation(in_flight.values())
+        sizes = _sizes(cluster, self._topics, settings)
 
         def is_current(item: RequestInFlight) -> bool:
             return offsets[item.lane].tracker.is_current(item.submitted)
 
         def close(item: RequestInFlight, acknowledged: bool) -> None:
-            in_flight[item.lane].release(item.reservation)
             if acknowledged:
                 offsets[item.lane].acknowledged(item.submitted)
+            in_flight[item.lane].release(item.reservation)
+            isolation.closed()
 
         known_topics = KnownTopics(cluster)
         # One a lane, so that nobody waits behind a flood of bulk responses.
@@ -161,7 +182,7 @@ class Worker:
                 order,
                 worker_id=self.worker_id,
                 card=card,
-                max_response_bytes=limit,
+                sizes=sizes,
                 is_current=is_current,
                 on_closed=close,
             )
@@ -190,13 +211,14 @@ class Worker:
             card.max_tokens,
             in_flight,
             unpooled=card.unpooled,
+            too_large=sizes.too_large_for_sure,
             on_tokenized=encoder.submit,
             on_failed=publish,
         )
         destinations = Destinations(self._topics, settings.reply_topics, settings.flat_topics)
         planning = Planning(card, self._topics, neighbours(settings))
         drain = threading.Event()
-        intakes = []
+        intakes: dict[Intake, threading.Thread] = {}
         for lane in Lane:
             intake = Intake(
                 lane,
@@ -205,7 +227,8 @@ class Worker:
                 offsets=offsets[lane],
                 in_flight=in_flight[lane],
                 order=order,
-                max_response_bytes=limit,
+                isolation=isolation,
+                sizes=sizes,
                 max_past_watermark=settings.bounds.messages_past_watermark,
                 gaps_are_losses=cluster.profile.gaps_are_losses,
                 revoke_timeout_seconds=settings.revoke_timeout_seconds,
@@ -213,7 +236,7 @@ class Worker:
                 on_accepted=tokenization.submit,
                 on_failed=publish,
             )
-            intakes.append(self._start_intake(cluster, lane, intake, drain))
+            intakes[intake] = self._start_intake(cluster, lane, intake, drain)
         for lane, publisher in publishers.items():
             start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
         for _ in range(model.encoder.limits.slots):
@@ -223,16 +246,22 @@ class Worker:
         beats.loaded(card)
         log.info("ready", worker=self.worker_id, broker=cluster.settings.bootstrap)
 
-        self._wait()
+        try:
+            self._wait()
+        except Exception as error:
+            if not is_held_against_requests(error):
+                _abandon(intakes)
+            raise
         log.info("draining", in_flight=sum(bound.requests for bound in in_flight.values()))
         beats.draining()
         drain.set()
         until = time.monotonic() + settings.drain_timeout_seconds + _JOIN_SECONDS
-        while any(thread.is_alive() for thread in intakes) and self._failure.error is None:
+        reading = list(intakes.values())
+        while any(thread.is_alive() for thread in reading) and self._failure.error is None:
             if time.monotonic() > until:
                 # A commit waits without end for a broker that is gone; what is not committed is read again.
                 raise DrainError("the broker did not take the last commits in time: what it lacks is answered again")
-            intakes[0].join(_WATCH_SECONDS)
+            reading[0].join(_WATCH_SECONDS)
         self._raise_failure()
         tokenization.stop()
         encoder.stop()
@@ -267,6 +296,24 @@ class Worker:
         if self._failure.error is not None:
             log.error("stage died, stopping; nothing unanswered is committed", stage=self._failure.stage)
             raise self._failure.error
+
+
+def _sizes(cluster: Cluster, topics: TopicNames, settings: WorkerSettings) -> Sizes:
+    """What fits where: as the topics are configured, or as the table says where that cannot be read."""
+    limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
+    if cluster.profile.max_message_bytes is not None:
+        return Sizes(min(limit, cluster.profile.max_message_bytes), {})
+    destinations = {topics.responses, topics.replies, *settings.reply_topics, *settings.flat_topics}
+    return Sizes(limit, message_limits(cluster, sorted(destinations)))
+
+
+def _abandon(intakes: Mapping[Intake, threading.Thread]) -> None:
+    """Let the lanes take back what would count against the requests under way."""
+    for intake in intakes:
+        intake.abandon()
+    until = time.monotonic() + _JOIN_SECONDS
+    for thread in intakes.values():
+        thread.join(max(0.0, until - time.monotonic()))
 
 
 def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, DeliveringProducer]:

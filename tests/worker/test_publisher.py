@@ -17,6 +17,7 @@ from worker.destinations import Profile
 from worker.errors import PublishError
 from worker.ordering import KeyOrder
 from worker.publisher import Publisher
+from worker.sizes import Sizes
 
 from .fakes import RESPONSES, FakeProducer, FakeTopics, Produced, a_card, an_item, answer, error_of, unit_vectors
 
@@ -52,7 +53,7 @@ class Bench:
             self.order,
             worker_id="w1",
             card=a_card(revision="cafe"),
-            max_response_bytes=MAX_BYTES,
+            sizes=Sizes(MAX_BYTES, {}),
             is_current=lambda item: self.is_current(item),
             on_closed=lambda item, acknowledged: self.closed.append((item, acknowledged)),
         )
