@@ -221,7 +221,7 @@ class Intake:
         has_suspects = self._offsets.attempts.has_suspects
         if has_suspects and not self._isolation.is_on:
             log.warning(
-                "workers died again and again at the same offset: one request at a time until it is known which",
+                "workers died again and again at the same offset: one request at a time until it is known which kills them",
                 lane=self._lane.value,
             )
         if has_suspects or not (self._is_alone or self._in_flight.requests):
@@ -289,7 +289,7 @@ class Intake:
         """A dead letter, unread: what is in it killed the process."""
         starts = self._offsets.attempts.condemned(message)
         log.error(
-            "a request kills the worker: kept as a dead letter",
+            "a request kills the worker, kept as a dead letter",
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
@@ -395,7 +395,7 @@ class Intake:
         if least > limit:
             raise RequestError(
                 ErrorCode.RESPONSE_TOO_LARGE,
-                f"the response would have at least {least} bytes, its topic takes {limit}: "
+                f"the response would have at least {least} bytes, topic {destination.topic} takes {limit}: "
                 "send fewer inputs a request, or ask for encoding_format base64",
                 param="input",
             )

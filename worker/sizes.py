@@ -80,12 +80,15 @@ class Sizes:
 
     def error(self, item: RequestInFlight, size_bytes: int | None = None) -> RequestError:
         """The error of a response that is too large, naming size and limit where they are known."""
-        limit = "" if item.destination is None else f" {item.destination.topic}"
+        where = ""
+        if item.destination is not None:
+            topic = item.destination.topic
+            where = f" for topic {topic}, which takes {self.limit(topic)} bytes with key and headers"
         size = "" if size_bytes is None else f": at least {size_bytes} bytes, where {self.room(item)} fit"
         request = item.request
         return RequestError(
             ErrorCode.RESPONSE_TOO_LARGE,
-            f"the response is too large for topic{limit}{size}; send fewer inputs or less metadata a request, "
+            f"the response is too large{where}{size}; send fewer inputs or less metadata a request, "
             "or ask for encoding_format base64",
             request_id=request.id if request else None,
             metadata=request.metadata if request else None,

@@ -116,7 +116,7 @@ def test_of_a_thousand_requests_the_one_that_kills_the_worker_is_a_dead_letter_a
     assert deaths == 3
     assert worker.terminate() == 0
     assert sum(place.committed(lane).values()) == REQUESTS
-    assert "a request kills the worker: kept as a dead letter" in worker.log
+    assert "a request kills the worker, kept as a dead letter" in worker.log
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.responses import EmbeddingResponse, ErrorResponse, FlatResponse
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveryFailure, FailureKind
+from worker import publisher as publisher_module
 from worker.destinations import Profile
 from worker.errors import PublishError
 from worker.ordering import KeyOrder
@@ -541,3 +542,43 @@ def test_what_is_queued_before_a_stop_is_worked_off(bench: Bench) -> None:
     for number in range(5):
         bench.publisher.submit(answer(an_item(request_id=str(number))))
     assert [sent.key for sent in bench.work()] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_while_something_waits_to_be_sent_again_nothing_newer_overtakes_it(bench: Bench) -> None:
+    first, second = (
+        answer(an_item(request_id=name, key=name.encode(), offset=place)) for place, name in enumerate("ab")
+    )
+    [sent] = bench.publish(first)
+    bench.register(second)
+    sent.on_delivery(TRANSIENT)
+    bench.publisher.submit(second)
+    bench.work()
+    assert [produced.key for produced in bench.bulk] == [b"a", b"a", b"b"]
+
+
+def test_each_round_of_trouble_is_waited_out_longer_and_an_acknowledgement_begins_anew(bench: Bench) -> None:
+    waits: list[float] = []
+    given = publisher_module.backoff_seconds
+
+    def noted(tries: int, **known: Any) -> float:
+        waits.append(given(tries, **known | {"random": lambda: 1.0}))
+        return 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publisher_module, "backoff_seconds", noted)
+        [sent] = bench.publish(answer(an_item()))
+        for _ in range(8):
+            [sent] = bench.deliver(sent, TRANSIENT)
+        bench.deliver(sent)
+        [other] = bench.publish(answer(an_item(request_id="r2", offset=1)))[-1:]
+        bench.deliver(other, TRANSIENT)
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1])
+
+
+def test_what_runs_alone_is_not_held_back_for_company(bench: Bench) -> None:
+    item = answer(an_item())
+    item.is_alone = True
+    bench.publish(item)
+    assert bench.bulk == []
+    [sent] = bench.producers[Lane.INTERACTIVE].produced
+    assert sent.key == b"r1"
