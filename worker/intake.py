@@ -221,7 +221,7 @@ class Intake:
         has_suspects = self._offsets.attempts.has_suspects
         if has_suspects and not self._isolation.is_on:
             log.warning(
-                "workers died again and again at the same offset: one request at a time until it is known which kills them",
+                "workers died again and again at the same offset, one request at a time until it is known which",
                 lane=self._lane.value,
             )
         if has_suspects or not (self._is_alone or self._in_flight.requests):
