@@ -149,7 +149,7 @@ class GroupConsumer:
             return True
         beside = metadata or {}
         wanted = [
-            TopicPartition(self._topic, partition, offset, beside.get(partition))
+            TopicPartition(self._topic, partition, offset, beside.get(partition, ""))
             for partition, offset in offsets.items()
         ]
         try:
