@@ -229,7 +229,8 @@ def test_use_from_a_thread_that_does_not_own_the_consumer_is_refused(testbed: Te
             lambda: member.consumer.pause([0]),
             lambda: member.consumer.resume([0]),
             lambda: member.consumer.commit({0: 1}),
-            lambda: member.consumer.lost_to_retention([0]),
+            lambda: member.consumer.progress([0]),
+            lambda: member.consumer.lost_to_retention({}),
             member.consumer.close,
         ]
 
@@ -257,6 +258,6 @@ def test_nothing_counts_as_lost_to_retention_while_all_messages_are_there(testbe
     testbed.publish(topic, b"1", b"2")
     with members(testbed.cluster, topic, f"{topic}.group") as (member,):
         member.read(2)
-        assert member.consumer.lost_to_retention([0]) == {}
+        assert member.consumer.lost_to_retention(member.consumer.progress([0])) == {}
         assert member.consumer.commit({0: 1})
-        assert member.consumer.lost_to_retention([0]) == {}
+        assert member.consumer.lost_to_retention(member.consumer.progress([0])) == {}
