@@ -192,10 +192,8 @@ class Intake:
     def assigned(self, partitions: Sequence[int]) -> None:
         self._offsets.tracker.assign(partitions)
         log.info("partitions assigned", lane=self._lane.value, partitions=len(partitions))
-        if self._consumer is None:
-            return
-        progress = self._consumer.progress(partitions)
-        lost = self._consumer.lost_to_retention(progress)
+        progress = self._consumer.progress(partitions) if self._consumer is not None else {}
+        lost = self._consumer.lost_to_retention(progress) if self._consumer is not None else {}
         for partition, count in lost.items():
             self._say_lost_to_retention(partition, count)
         self._offsets.attempts.assigned(partitions, progress, lost)
