@@ -24,9 +24,9 @@ from schemas.codec import encode_error, encode_flat, encode_response
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.quantization import quantize
 from schemas.topics import Lane
+from transport.backoff import backoff_seconds
 from transport.producer import DeliveryFailure, FailureKind
 
-from .backoff import backoff_seconds
 from .dead_letters import dead_letter_headers
 from .destinations import Destination, Profile
 from .errors import PublishError

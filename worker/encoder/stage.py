@@ -20,8 +20,8 @@ import numpy as np
 import structlog
 
 from schemas.errors import ErrorCode, RequestError
+from transport.backoff import backoff_seconds
 
-from ..backoff import backoff_seconds
 from ..errors import EncoderBrokenError
 from ..failures import Remedy, remedy_for
 from ..outcomes import deadline_error

@@ -1,4 +1,4 @@
-"""`worker/backoff.py`: ever longer, never all at once, never beyond the bound."""
+"""`transport/backoff.py`: ever longer, never all at once, never beyond the bound."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.backoff import backoff_seconds
+from transport.backoff import backoff_seconds
 
 
 @pytest.mark.parametrize(("tries", "longest"), [(1, 0.1), (2, 0.2), (3, 0.4), (6, 3.2), (7, 5.0), (10_000, 5.0)])
