@@ -304,21 +304,26 @@ def test_a_suspect_whose_mark_cannot_be_stored_is_not_computed() -> None:
     assert len(refused) == 3
 
 
-def test_a_partition_that_leaves_takes_its_suspects_and_what_was_read_of_it_along() -> None:
+@pytest.mark.parametrize("goes", ["is lost", "is revoked"])
+def test_a_partition_that_goes_takes_its_suspects_and_what_was_read_of_it_along(goes: str) -> None:
     chance = random.Random(3)
-    group = Group({0: 20, 1: 20}, frozenset({(0, 10), (1, 10)}))
+    group = Group({0: 20, 1: 20}, frozenset({(0, 10)}))
     process = a_process_that_suspects(group, chance)
-    group.messages = {0: 20, 1: 0}
+    kept: list[Place] = []
 
     def lose_it() -> None:
-        consumer: Any = process.intake._consumer
-        consumer.lose(0)
-        assert all(message.partition != 0 for message in process.intake._held)
+        intake: Any = process.intake
+        intake._held.extend(
+            a_message(partition=partition, offset=offset) for offset in (3, 4) for partition in (0, 1)
+        )
+        (intake._consumer.lose if goes == "is lost" else intake._consumer.revoke)(0)
+        kept.extend((message.partition, message.offset) for message in intake._held)
         raise FatalTransportError("seen enough")
 
     process.at_compute = lose_it
     with pytest.raises(FatalTransportError):
         process.run()
+    assert kept == [(1, 3), (1, 4)]
 
 
 # --- whose turn it is -------------------------------------------------------------------------------------
