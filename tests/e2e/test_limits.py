@@ -210,9 +210,9 @@ def test_messages_at_and_around_every_limit_end_as_the_tables_say(
     place = kafka_place
     small = f"{place.topics.prefix}.small"
     config = {"max.message.bytes": str(SMALL_BYTES)}
-    AdminClient({"bootstrap.servers": place.bootstrap, "log_level": 0}).create_topics(
-        [NewTopic(small, 1, 1, config=config)]
-    )[small].result(timeout=30)
+    # A client that nobody holds is destroyed, and its requests with it.
+    admin = AdminClient({"bootstrap.servers": place.bootstrap, "log_level": 0})
+    admin.create_topics([NewTopic(small, 1, 1, config=config)])[small].result(timeout=30)
     allowed = {"KAFKA_EMBEDDINGS_REPLY_TOPICS": json.dumps([small])}
     worker = start_worker(place, "--encoder", "null", environment=allowed)
     cases = _cases()

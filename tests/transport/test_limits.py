@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from schemas.topics import DEAD_LETTERS, ERRORS, REQUESTS, RESPONSES, TopicNames
+from tests.stack.waiting import wait_until
 from transport import limits as limits_module
 from transport.cluster import Cluster
 from transport.errors import SettingsError, TopicSetupError
@@ -75,6 +76,7 @@ def set_limit(cluster: Cluster, topic: str, size_bytes: int) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": cluster.settings.bootstrap, "log_level": 0})
     admin.incremental_alter_configs([resource])[resource].result(timeout=10)
+    wait_until(lambda: message_limits(cluster, [topic]) == {topic: size_bytes}, "the limit to be told")
 
 
 def test_the_limits_of_topics_are_read_and_those_that_are_not_there_left_out(
