@@ -231,8 +231,9 @@ def test_messages_at_and_around_every_limit_end_as_the_tables_say(
         key: case.status for key, case in cases.items() if case.status is not None
     }
     assert len(by_key) == len(answers.messages)
-    reasons = {message.value: message.headers[names.DLQ_CODE].decode() for message in letters.messages}
-    assert reasons == {case.value: case.dead_letter for case in cases.values() if case.dead_letter is not None}
+    assert {
+        (message.key, message.value): message.headers[names.DLQ_CODE].decode() for message in letters.messages
+    } == {(case.key, case.value): case.dead_letter for case in cases.values() if case.dead_letter is not None}
 
     for key, case in cases.items():
         if case.answer_bytes is not None:
