@@ -8,7 +8,7 @@ Listeners are called on that thread, inside `poll` and `close`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
@@ -32,6 +32,14 @@ _ACCESS_DENIED: Final = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
     }
 )
+
+
+class Membership(NamedTuple):
+    """A consumer's place in its group at one moment; what is committed with it counts only while it holds."""
+
+    topic: str
+    metadata: object
+    """librdkafka's, for its transactional producer."""
 
 
 class AssignmentListener(Protocol):
@@ -143,6 +151,13 @@ class GroupConsumer:
         for failure in failed:
             self._check(failure)
         return not failed
+
+    def membership(self) -> Membership | None:
+        """This consumer's place in the group, for a transaction that commits now; None while it has none."""
+        self._own()
+        metadata = self._consumer.consumer_group_metadata()
+        # Asked second: without a member's id the broker takes the offsets of anybody, unchecked.
+        return Membership(self._topic, metadata) if self._consumer.memberid() else None
 
     def lost_to_retention(self, partitions: Iterable[int]) -> dict[int, int]:
         """Messages that were deleted before this group read them: partition -> how many, where any.

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from transport.offsets import Submitted
 
     from .bounds import InFlight
+    from .delivery import Progress
     from .destinations import Destination, Destinations
-    from .offsets import LaneOffsets
     from .ordering import KeyOrder
     from .planning import Planning
 
@@ -52,7 +52,7 @@ class Intake:
         lane: Which lane.
         planning: Decides how a request is computed.
         destinations: Where answers may go.
-        offsets: The lane's watermark.
+        offsets: The lane's watermark, and how it is committed.
         in_flight: The lane's bounds.
         order: Order of the answers of one key.
         max_response_bytes: Largest response a destination takes.
@@ -70,7 +70,7 @@ class Intake:
         *,
         planning: Planning,
         destinations: Destinations,
-        offsets: LaneOffsets,
+        offsets: Progress,
         in_flight: InFlight,
         order: KeyOrder,
         max_response_bytes: int,
@@ -124,6 +124,7 @@ class Intake:
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""
+        self._offsets.hasten()
         while (pending := self._offsets.tracker.pending_in()) and time.monotonic() < until:
             fresh = self._offsets.tracker.assigned - self._paused
             if fresh:
@@ -168,14 +169,13 @@ class Intake:
 
     def revoked(self, partitions: Sequence[int]) -> None:
         timeout_seconds = 0.0 if self._closing else self._revoke_timeout_seconds
-        finished = self._offsets.wait_until_done(partitions, timeout_seconds)
-        if self._consumer is not None:
-            self._offsets.commit(self._consumer, partitions)
+        consumer = self._consumer
+        finished = consumer is None or self._offsets.settle(consumer, partitions, timeout_seconds)
         self.lost(partitions)
         log.info("partitions revoked", lane=self._lane.value, partitions=len(partitions), finished=finished)
 
     def lost(self, partitions: Sequence[int]) -> None:
-        self._offsets.tracker.unassign(partitions)
+        self._offsets.unassign(partitions)
         self._paused.difference_update(partitions)
 
     # --- one message ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import structlog
 from transport.offsets import OffsetTracker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from schemas.topics import Lane
     from transport.consumer import GroupConsumer
@@ -69,6 +69,24 @@ class LaneOffsets:
             self.tracker.committed(ahead)
         else:
             log.warning("commit failed, trying again", lane=self._lane.value, partitions=len(ahead))
+
+    def hasten(self) -> None:
+        """From now on it is always time to commit."""
+        self._every_seconds = 0.0
+
+    def settle(self, consumer: GroupConsumer, partitions: Sequence[int], timeout_seconds: float) -> bool:
+        """Wait until nothing of partitions that are about to go is under way, up to the time; commit what is done.
+
+        Returns:
+            Whether nothing is under way.
+        """
+        finished = self.wait_until_done(partitions, timeout_seconds)
+        self.commit(consumer, partitions)
+        return finished
+
+    def unassign(self, partitions: Sequence[int]) -> None:
+        """Forget these partitions: they are another's."""
+        self.tracker.unassign(partitions)
 
     def wait_until_done(self, partitions: Iterable[int] | None, timeout_seconds: float) -> bool:
         """Wait until nothing of these partitions is under way, or the time is up.

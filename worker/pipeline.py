@@ -21,10 +21,12 @@ from transport.consumer import AssignmentListener, GroupConsumer
 from transport.known_topics import KnownTopics
 from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
+from transport.transactional_producer import TransactionalProducer
 
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
+from .delivery import AtLeastOnce
 from .destinations import Destinations
 from .duplicates import Duplicates
 from .encoder.calibration import calibrated_budget, default_folder
@@ -33,16 +35,18 @@ from .encoder.stage import EncoderStage
 from .errors import DrainError
 from .garbage import loaded_left_alone
 from .intake import Intake
-from .offsets import LaneOffsets
 from .ordering import KeyOrder
 from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
 from .stages import StageFailure, start_stage
 from .tokenization import Tokenization
+from .transactions import ExactlyOnce
 from .vector_cache import VectorCache
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .encoder.interface import LoadedModel
     from .request import RequestInFlight
     from .settings import WorkerSettings
@@ -50,6 +54,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _BULK_LINGER_MS: Final = 20
+_BULK_COMPRESSION: Final = "zstd"
 _JOIN_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
 _BEATS_SETTLE_SECONDS: Final = 1.5
@@ -84,24 +89,52 @@ class Worker:
         check_topics(cluster, self._topics.all())
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)
+        deliveries = self._deliveries(cluster, producers, in_flight)
+        if deliveries is None:
+            return
         beats = Beats(
             producers[Lane.INTERACTIVE],
             self._topics.workers,
             self.worker_id,
             settings.model,
             queued_tokens=lambda: sum(bound.tokens for bound in in_flight.values()),
+            lanes=settings.served_lanes,
         )
         beating = start_stage("beats", beats.run, self._failure)
         try:
             model = self._load(cluster)
             if not self._stop.is_set():
                 with loaded_left_alone():
-                    self._serve(cluster, model, producers, in_flight, beats)
+                    self._serve(cluster, model, deliveries, in_flight, beats)
         finally:
             beats.stop()
             beating.join(_JOIN_SECONDS)
             for producer in producers.values():
                 producer.close(_JOIN_SECONDS)
+
+    def _deliveries(
+        self, cluster: Cluster, producers: Mapping[Lane, DeliveringProducer], in_flight: Mapping[Lane, InFlight]
+    ) -> dict[Lane, AtLeastOnce | ExactlyOnce] | None:
+        """How each lane's answers and offsets reach the broker; None when a stop was asked for meanwhile.
+
+        Raises:
+            SettingsError: The cluster lacks what exactly-once needs.
+            BrokerUnavailableError: The same, for the time being.
+        """
+        settings, every_seconds = self._settings, self._settings.commit_every_seconds
+        if settings.delivery == "at-least-once":
+            return {lane: AtLeastOnce(lane, every_seconds, producers[lane]) for lane in settings.served_lanes}
+        producer = TransactionalProducer(
+            cluster,
+            f"{self._topics.group(Lane.BULK)}.{self.worker_id}",
+            "transactions",
+            linger_ms=_BULK_LINGER_MS,
+            compression=_BULK_COMPRESSION,
+            timeout_seconds=settings.transaction_timeout_seconds,
+        )
+        if not producer.start(self._stop):
+            return None
+        return {Lane.BULK: ExactlyOnce(every_seconds, in_flight[Lane.BULK], producer)}
 
     def _load(self, cluster: Cluster) -> LoadedModel:
         started_at = time.monotonic()
@@ -132,30 +165,29 @@ class Worker:
         self,
         cluster: Cluster,
         model: LoadedModel,
-        producers: dict[Lane, DeliveringProducer],
+        deliveries: dict[Lane, AtLeastOnce | ExactlyOnce],
         in_flight: dict[Lane, InFlight],
         beats: Beats,
     ) -> None:
         settings, card = self._settings, model.card
-        offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
         order = KeyOrder()
         limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
         if cluster.profile.max_message_bytes is not None:
             limit = min(limit, cluster.profile.max_message_bytes)
 
         def is_current(item: RequestInFlight) -> bool:
-            return offsets[item.lane].tracker.is_current(item.submitted)
+            return deliveries[item.lane].tracker.is_current(item.submitted)
 
         def close(item: RequestInFlight, acknowledged: bool) -> None:
             in_flight[item.lane].release(item.reservation)
             if acknowledged:
-                offsets[item.lane].acknowledged(item.submitted)
+                deliveries[item.lane].acknowledged(item.submitted)
 
         known_topics = KnownTopics(cluster)
         # One a lane, so that nobody waits behind a flood of bulk responses.
         publishers = {
             lane: Publisher(
-                producers,
+                deliveries,
                 self._topics,
                 known_topics,
                 order,
@@ -165,7 +197,7 @@ class Worker:
                 is_current=is_current,
                 on_closed=close,
             )
-            for lane in Lane
+            for lane in deliveries
         }
 
         def publish(item: RequestInFlight) -> None:
@@ -197,12 +229,12 @@ class Worker:
         planning = Planning(card, self._topics, neighbours(settings))
         drain = threading.Event()
         intakes = []
-        for lane in Lane:
+        for lane, delivery in deliveries.items():
             intake = Intake(
                 lane,
                 planning=planning,
                 destinations=destinations,
-                offsets=offsets[lane],
+                offsets=delivery,
                 in_flight=in_flight[lane],
                 order=order,
                 max_response_bytes=limit,
@@ -216,6 +248,9 @@ class Worker:
             intakes.append(self._start_intake(cluster, lane, intake, drain))
         for lane, publisher in publishers.items():
             start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
+        transactions = [one for one in deliveries.values() if isinstance(one, ExactlyOnce)]
+        for exactly_once in transactions:
+            start_stage("transactions", exactly_once.run, self._failure)
         for _ in range(model.encoder.limits.slots):
             start_stage("encoder", encoder.run, self._failure)
         start_stage("tokenization", tokenization.run, self._failure)
@@ -238,6 +273,8 @@ class Worker:
         encoder.stop()
         for publisher in publishers.values():
             publisher.stop()
+        for exactly_once in transactions:
+            exactly_once.stop()
 
     def _start_intake(self, cluster: Cluster, lane: Lane, intake: Intake, drain: threading.Event) -> threading.Thread:
         settings = self._settings
@@ -276,6 +313,6 @@ def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, Delivering
     return {
         Lane.INTERACTIVE: DeliveringProducer(cluster, "interactive", linger_ms=0, on_failure=failed),
         Lane.BULK: DeliveringProducer(
-            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression="zstd", on_failure=failed
+            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression=_BULK_COMPRESSION, on_failure=failed
         ),
     }

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from schemas.headers import Header
     from schemas.topics import Lane, TopicNames
     from transport.known_topics import KnownTopics
-    from transport.producer import DeliveringProducer
 
+    from .delivery import Outlet
     from .encoder.interface import ModelCard
     from .ordering import KeyOrder
     from .request import RequestInFlight
@@ -85,7 +85,7 @@ class Publisher:
     """The stage after the encoder.
 
     Args:
-        producers: One a lane.
+        outlets: Where messages go, one a lane.
         topics: Names of our topics.
         known_topics: Tells whether a destination exists.
         order: Order of the answers of one key.
@@ -98,7 +98,7 @@ class Publisher:
 
     def __init__(
         self,
-        producers: Mapping[Lane, DeliveringProducer],
+        outlets: Mapping[Lane, Outlet],
         topics: TopicNames,
         known_topics: KnownTopics,
         order: KeyOrder,
@@ -109,7 +109,7 @@ class Publisher:
         is_current: Callable[[RequestInFlight], bool],
         on_closed: Callable[[RequestInFlight, bool], None],
     ) -> None:
-        self._producers = producers
+        self._outlets = outlets
         self._topics = topics
         self._known_topics = known_topics
         self._order = order
@@ -313,8 +313,14 @@ class Publisher:
             else:
                 self._queue.put(_Undelivered(published, failure))
 
-        self._producers[published.item.lane].produce(
-            topic, key=key, value=value, headers=headers, partition=partition, on_delivery=delivered
+        self._outlets[published.item.lane].produce(
+            published.item,
+            topic,
+            key=key,
+            value=value,
+            headers=headers,
+            partition=partition,
+            on_delivery=delivered,
         )
 
     def _acknowledged(self, item: RequestInFlight) -> None:
@@ -328,13 +334,14 @@ class Publisher:
         """Do what the table of failures says about a message that is not on its topic."""
         published, failure = undelivered.published, undelivered.failure
         item, kind = published.item, failure.kind
+        if kind is not FailureKind.FATAL and not self._is_current(item):
+            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
+            self._acknowledged(item)
+            return
         log.warning("not delivered", topic=published.topic, what=published.kind.name.lower(), reason=failure.reason)
         if kind is FailureKind.FATAL:
             raise PublishError(f"librdkafka gave up on {published.topic}: {failure.reason}")
-        if not self._is_current(item):
-            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
-            self._acknowledged(item)
-        elif kind is FailureKind.TRANSIENT:
+        if kind is FailureKind.TRANSIENT:
             # librdkafka has waited and retried already; this only keeps a failure that comes at once from spinning.
             time.sleep(_AGAIN_AFTER_SECONDS)
             self._publish_again(published)

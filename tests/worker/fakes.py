@@ -13,6 +13,7 @@ from schemas.errors import RequestError
 from schemas.headers import parse_request_headers
 from schemas.requests import EmbeddingRequest, Truncate
 from schemas.topics import Lane
+from transport.consumer import Membership
 from transport.messages import Message
 from transport.offsets import Submitted
 from worker.bounds import Reservation
@@ -231,6 +232,7 @@ class FakeConsumer:
         self.first_offsets: dict[int, int] = {}
         self.closed = False
         self.events: list[str] = []
+        self.place: Membership | None = Membership("embedding.requests", object())
 
     def assign(self, *partitions: int) -> None:
         self.held.update(partitions)
@@ -269,6 +271,9 @@ class FakeConsumer:
             return False
         self.commits.append(dict(offsets))
         return True
+
+    def membership(self) -> Membership | None:
+        return self.place
 
     def first_offset(self, partition: int) -> int:
         return self.first_offsets.get(partition, 0)

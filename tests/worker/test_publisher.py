@@ -13,6 +13,7 @@ from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.responses import EmbeddingResponse, ErrorResponse, FlatResponse
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveryFailure, FailureKind
+from worker.delivery import AtLeastOnce
 from worker.destinations import Profile
 from worker.errors import PublishError
 from worker.ordering import KeyOrder
@@ -46,7 +47,7 @@ class Bench:
         self.closed: list[tuple[RequestInFlight, bool]] = []
         self.is_current = is_current
         self.publisher = Publisher(
-            cast("Any", self.producers),
+            {lane: AtLeastOnce(lane, 1.0, cast("Any", producer)) for lane, producer in self.producers.items()},
             TopicNames(),
             cast("Any", self.topics),
             self.order,
