@@ -269,7 +269,8 @@ class TransactionalProducer:
 
     def _raise(self, error: KafkaException) -> NoReturn:
         reason: KafkaError = error.args[0]
-        if verdict_of(reason) is Verdict.ABORT:
+        # `produce` says no more than that there was a fatal error; the abort will say which.
+        if verdict_of(reason) is Verdict.ABORT or reason.code() == KafkaError._FATAL:
             raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
         if reason.code() in _FENCED:
             raise FatalTransportError(

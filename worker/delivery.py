@@ -44,7 +44,7 @@ class Outlet(Protocol):
         """
 
 
-class Progress(Protocol):
+class Committer(Protocol):
     """How far a lane is done. All but `acknowledged` belongs to the thread that owns the consumer."""
 
     tracker: OffsetTracker
@@ -79,7 +79,7 @@ class Progress(Protocol):
         """
 
 
-class Delivery(Outlet, Progress, Protocol):
+class Delivery(Outlet, Committer, Protocol):
     """Both ends of one lane."""
 
 

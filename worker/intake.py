@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from transport.offsets import Submitted
 
     from .bounds import InFlight
-    from .delivery import Progress
+    from .delivery import Committer
     from .destinations import Destination, Destinations
     from .ordering import KeyOrder
     from .planning import Planning
@@ -70,7 +70,7 @@ class Intake:
         *,
         planning: Planning,
         destinations: Destinations,
-        offsets: Progress,
+        offsets: Committer,
         in_flight: InFlight,
         order: KeyOrder,
         max_response_bytes: int,

@@ -98,7 +98,7 @@ class ExactlyOnce:
     # --- any thread -----------------------------------------------------------------------------------
 
     def acknowledged(self, submitted: Submitted) -> None:
-        """See `delivery.Progress`."""
+        """See `delivery.Committer`."""
         self.tracker.acknowledge(submitted)
 
     # --- the thread that owns the consumer ------------------------------------------------------------
@@ -121,11 +121,11 @@ class ExactlyOnce:
                 return
 
     def hasten(self) -> None:
-        """See `delivery.Progress`."""
+        """See `delivery.Committer`."""
         self._every_seconds = 0.0
 
     def settle(self, consumer: GroupConsumer, partitions: Sequence[int], timeout_seconds: float) -> bool:
-        """See `delivery.Progress`. A transaction that outlasts the time goes on by itself.
+        """See `delivery.Committer`. A transaction that outlasts the time goes on by itself.
 
         It then counts only if it reached the group before the partitions' next owner did, who waits for its fate.
         """
@@ -138,11 +138,11 @@ class ExactlyOnce:
         return self.tracker.pending_in(partitions) == 0
 
     def unassign(self, partitions: Sequence[int]) -> None:
-        """See `delivery.Progress`."""
+        """See `delivery.Committer`."""
         self._outbox.unassign(partitions)
 
     def wait_until_done(self, partitions: Sequence[int] | None, timeout_seconds: float) -> bool:
-        """See `delivery.Progress`."""
+        """See `delivery.Committer`."""
         return _wait(lambda: self.tracker.pending_in(partitions) == 0, time.monotonic() + timeout_seconds)
 
     def _begin(self, consumer: GroupConsumer, partitions: Sequence[int] | None) -> bool:
