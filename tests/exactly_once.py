@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas import headers as names
 from schemas.topics import Lane
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transport.messages import Message
 
 _POLL_SECONDS = 0.2
+_ASK_SECONDS = 10.0
 _MAX_BYTES = 32 * 1024 * 1024
 
 
@@ -101,12 +102,24 @@ def end_offsets(
     consumer = _consumer(bootstrap, isolation)
     try:
         return {
-            (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+            (topic, partition): _end_offset(consumer, TopicPartition(topic, partition))
             for topic in topics
             for partition in consumer.list_topics(topic, timeout=10).topics[topic].partitions
         }
     finally:
         consumer.close()
+
+
+def _end_offset(consumer: Consumer, place: TopicPartition) -> int:
+    until = time.monotonic() + _ASK_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)[1]
+        except KafkaException:
+            # A topic that is new, or a broker that has come back, has no leader for a moment.
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_SECONDS)
 
 
 def has_open_transaction(bootstrap: str, topic: str) -> bool:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     StartWorker = Callable[..., WorkerProcess]
 
-FLAGS = ("--encoder", "null", "--delivery", "exactly-once")
-# Transactions without a pause, so that whatever happens meets one.
+# Small batches and transactions without a pause, so that whatever happens meets one.
+FLAGS = ("--encoder", "null", "--delivery", "exactly-once", "--budget-tokens", "256")
 SETTINGS = {
     "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "0.01",
     "KAFKA_EMBEDDINGS_TRANSACTION_TIMEOUT_SECONDS": "5",
@@ -75,7 +75,7 @@ class Load:
 def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
     """Leave the worker stopped by SIGSTOP while a transaction of its is open."""
     for _ in range(50):
-        load.send(500)
+        load.send(1000)
         load.wait_until_more_is_done()
         worker.command.signal(signal.SIGSTOP)
         os.waitpid(worker.command.pid, os.WUNTRACED)
