@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,11 +28,9 @@ REQUESTS = 3
 def _published(bootstrap: str, answered: Sequence[int], dead: Sequence[int]) -> TopicNames:
     """Three requests on partition 0, with answers and dead letters for those offsets."""
     topics = TopicNames(f"checker-{uuid.uuid4().hex[:8]}")
-    wanted = {topic: topics.all()[topic] for topic in (topics.requests, topics.responses, topics.errors)}
-    create_topics(
-        Cluster.probe(KafkaSettings(bootstrap=bootstrap)),
-        {**wanted, topics.dead_letters: topics.all()[topics.dead_letters]},
-    )
+    used = (topics.requests, topics.responses, topics.errors, topics.dead_letters)
+    few = {topic: replace(topics.all()[topic], partitions=2) for topic in used}
+    create_topics(Cluster.probe(KafkaSettings(bootstrap=bootstrap)), few)
     producer = Producer({"bootstrap.servers": bootstrap})
     for _ in range(REQUESTS):
         producer.produce(topics.requests, b"{}", partition=0)
@@ -45,23 +44,19 @@ def _published(bootstrap: str, answered: Sequence[int], dead: Sequence[int]) -> 
     return topics
 
 
-@pytest.mark.parametrize(
-    ("answered", "dead", "found"),
-    [
-        ([0, 1, 2], [], []),
-        ([0, 1], [2], []),
-        ([0, 1, 2], [1], []),
-        ([0, 2], [], ["lost: Place(partition=0, offset=1)"]),
-        ([0, 1, 1, 2], [], ["answered 2 times: Place(partition=0, offset=1)"]),
-        ([0, 1], [2, 2], ["2 dead letters: Place(partition=0, offset=2)"]),
-        ([0, 1, 2, 9], [], ["answered without a request: Place(partition=0, offset=9)"]),
-    ],
-    ids=["answered", "one a dead letter", "one both", "one lost", "one twice", "two dead letters", "a stranger"],
-)
-def test_each_way_of_not_exactly_once_is_found(
-    kafka_bootstrap: str, answered: list[int], dead: list[int], found: list[str]
-) -> None:
-    assert problems(kafka_bootstrap, _published(kafka_bootstrap, answered, dead)) == found
+def test_an_answer_or_a_dead_letter_or_both_are_right(kafka_bootstrap: str) -> None:
+    assert problems(kafka_bootstrap, _published(kafka_bootstrap, answered=[0, 1], dead=[1, 2])) == []
+
+
+def test_each_way_of_not_exactly_once_is_found(kafka_bootstrap: str) -> None:
+    topics = _published(kafka_bootstrap, answered=[0, 0, 9], dead=[2, 2])
+
+    assert problems(kafka_bootstrap, topics) == [
+        "lost: Place(partition=0, offset=1)",
+        "answered 2 times: Place(partition=0, offset=0)",
+        "2 dead letters: Place(partition=0, offset=2)",
+        "answered without a request: Place(partition=0, offset=9)",
+    ]
 
 
 def test_an_answer_that_is_not_committed_counts_for_nothing(kafka_bootstrap: str) -> None:

@@ -124,17 +124,18 @@ class Worker:
         settings, every_seconds = self._settings, self._settings.commit_every_seconds
         if settings.delivery == "at-least-once":
             return {lane: AtLeastOnce(lane, every_seconds, producers[lane]) for lane in settings.served_lanes}
+        timeout_seconds = settings.transaction_timeout_seconds
         producer = TransactionalProducer(
             cluster,
             f"{self._topics.group(Lane.BULK)}.{self.worker_id}",
             "transactions",
             linger_ms=_BULK_LINGER_MS,
             compression=_BULK_COMPRESSION,
-            timeout_seconds=settings.transaction_timeout_seconds,
+            timeout_seconds=timeout_seconds,
         )
         if not producer.start(self._stop):
             return None
-        return {Lane.BULK: ExactlyOnce(every_seconds, in_flight[Lane.BULK], producer)}
+        return {Lane.BULK: ExactlyOnce(every_seconds, timeout_seconds, in_flight[Lane.BULK], producer)}
 
     def _load(self, cluster: Cluster) -> LoadedModel:
         started_at = time.monotonic()

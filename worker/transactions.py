@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
 
+from transport.errors import FatalTransportError
 from transport.offsets import OffsetTracker
 from transport.transactional_producer import Outgoing
 
@@ -40,6 +41,8 @@ _AGAIN_AFTER_SECONDS: Final = 0.2
 _COMMIT_SECONDS: Final = 1.0
 """Of the time a departing partition is waited for, left to its last transaction; no more than half of it."""
 _LOOK_EVERY_SECONDS: Final = 0.02
+_OVERDUE_SECONDS: Final = 10.0
+"""Beyond a transaction's timeout: so long the broker may take to notice that it is over."""
 
 
 class Transacting(Protocol):
@@ -61,14 +64,18 @@ class ExactlyOnce:
 
     Args:
         every_seconds: Time between transactions.
+        timeout_seconds: After this the broker aborts a transaction.
         in_flight: The lane's bounds: what waits here counts in bytes, and no longer in tokens.
         producer: Publishes and commits.
     """
 
-    def __init__(self, every_seconds: float, in_flight: InFlight, producer: Transacting) -> None:
+    def __init__(
+        self, every_seconds: float, timeout_seconds: float, in_flight: InFlight, producer: Transacting
+    ) -> None:
         self.tracker = OffsetTracker()
         self._outbox = Outbox(self.tracker)
         self._every_seconds = every_seconds
+        self._overdue_seconds = timeout_seconds + _OVERDUE_SECONDS
         self._in_flight = in_flight
         self._producer = producer
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -104,9 +111,16 @@ class ExactlyOnce:
     # --- the thread that owns the consumer ------------------------------------------------------------
 
     def commit_if_due(self, consumer: GroupConsumer) -> None:
-        """Begin a transaction when one is due; never waits for it."""
+        """Begin a transaction when one is due; never waits for it.
+
+        Raises:
+            FatalTransportError: The one under way does not come to an end.
+        """
         now = time.monotonic()
-        if not self._idle.is_set() or now < self._not_before:
+        if not self._idle.is_set():
+            self._check_it_ends(now)
+            return
+        if now < self._not_before:
             return
         # Reading stands still while the lane is full, and only a commit empties it.
         if self._in_flight.is_full or commit_is_due(now, self._last_at, self._every_seconds):
@@ -144,6 +158,14 @@ class ExactlyOnce:
     def wait_until_done(self, partitions: Sequence[int] | None, timeout_seconds: float) -> bool:
         """See `delivery.Committer`."""
         return _wait(lambda: self.tracker.pending_in(partitions) == 0, time.monotonic() + timeout_seconds)
+
+    def _check_it_ends(self, now: float) -> None:
+        # librdkafka's issues 5456 and 5511: with its coordinator away, adding offsets may never return.
+        if now - self._last_at > self._overdue_seconds:
+            raise FatalTransportError(
+                f"a transaction has had no end for {self._overdue_seconds:.0f} s, longer than the broker keeps one "
+                "open: start the worker again, it goes on at the group's offsets"
+            )
 
     def _begin(self, consumer: GroupConsumer, partitions: Sequence[int] | None) -> bool:
         """Hand a transaction to its thread; whether there was one to hand over."""

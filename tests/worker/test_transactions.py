@@ -67,7 +67,7 @@ class Bench:
     def __init__(self, every_seconds: float = 0.001, max_bytes: int = 10**9) -> None:
         self.producer = FakeTransactions()
         self.in_flight = InFlight(10**6, max_bytes)
-        self.delivery = ExactlyOnce(every_seconds, self.in_flight, self.producer)
+        self.delivery = ExactlyOnce(every_seconds, 1.0, self.in_flight, self.producer)
         self.delivery.tracker.assign([0, 1])
         self.fake = FakeConsumer(cast("Any", None), [], lambda: None)
         self.fake.held = {0, 1}
@@ -227,6 +227,20 @@ def test_a_fenced_producer_ends_the_stage(bench: Bench) -> None:
     bench.thread.join(WAIT_SECONDS)
     assert [str(error) for error in bench.died] == ["fenced"]
     assert bench.told == {}
+
+
+def test_a_transaction_that_does_not_end_ends_the_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.producer.waits = True
+    bench.answer(bench.read(0))
+    bench.until_transaction()
+    bench.delivery.commit_if_due(bench.consumer)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 1 + 10 + 1)
+
+    with pytest.raises(FatalTransportError, match="a transaction has had no end for 11 s"):
+        bench.delivery.commit_if_due(bench.consumer)
+
+    bench.producer.outcomes.put(None)
 
 
 # --- partitions that go -----------------------------------------------------------------------------------
