@@ -47,6 +47,8 @@ class Transaction:
     """In the order of the messages they answer, partition by partition."""
     offsets: dict[int, int]
     """Partition -> next offset."""
+    leaves_more: bool = False
+    """Whether something was left for want of room."""
 
 
 class Outbox:
@@ -92,7 +94,7 @@ class Outbox:
                     size_bytes += sum(one.size_bytes for one in self._held[submitted])
                     if held and size_bytes > max_bytes:
                         self._last_cut = partition
-                        return Transaction(held, offsets)
+                        return Transaction(held, offsets, leaves_more=True)
                     held += self._held.pop(submitted)
                     offsets[partition] = submitted.offset + 1
         return Transaction(held, offsets) if held else None

@@ -83,6 +83,7 @@ class ExactlyOnce:
         self._idle.set()
         self._last_at = time.monotonic()
         self._not_before = 0.0
+        self._more_waits = False
 
     # --- the publisher's thread -----------------------------------------------------------------------
 
@@ -123,7 +124,8 @@ class ExactlyOnce:
         if now < self._not_before:
             return
         # Reading stands still while the lane is full, and only a commit empties it.
-        if self._in_flight.is_full or commit_is_due(now, self._last_at, self._every_seconds):
+        is_pressed = self._more_waits or self._in_flight.is_full
+        if is_pressed or commit_is_due(now, self._last_at, self._every_seconds):
             self._begin(consumer, None)
 
     def commit(self, consumer: GroupConsumer) -> None:
@@ -172,6 +174,7 @@ class ExactlyOnce:
         self._last_at = time.monotonic()
         membership = consumer.membership()
         transaction = self._outbox.cut(_MAX_BYTES, partitions) if membership is not None else None
+        self._more_waits = transaction is not None and transaction.leaves_more
         if membership is None or transaction is None:
             return False
         self._idle.clear()

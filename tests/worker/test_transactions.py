@@ -188,6 +188,17 @@ def test_between_two_transactions_the_time_must_pass_unless_the_lane_is_full() -
     bench.thread.join(WAIT_SECONDS)
 
 
+def test_what_one_transaction_has_no_room_for_does_not_wait_for_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions_module, "_MAX_BYTES", 2)
+    bench = Bench(every_seconds=3600, max_bytes=500)
+    for offset in range(5):
+        bench.answer(bench.read(offset, size_bytes=100))
+    assert [bench.until_transaction().offsets for _ in range(3)] == [{0: 2}, {0: 4}, {0: 5}]
+    bench.until_done()
+    bench.delivery.stop()
+    bench.thread.join(WAIT_SECONDS)
+
+
 def test_hastened_it_waits_for_no_time() -> None:
     bench = Bench(every_seconds=3600)
     bench.answer(bench.read(0))
