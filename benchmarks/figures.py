@@ -98,6 +98,9 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
         "float": Figure("worker's CPU time a request without a model, 384 floats as JSON", (_at_most(80),), "us"),
         "float-rate": Figure("requests a second of these runs, JSON", unit="requests/s"),
     },
+    "delivery": {
+        "throughput": Figure("requests without a model, exactly-once against at-least-once", sides_unit="requests/s"),
+    },
     "lanes": {
         "interactive": Figure(
             "interactive p99 while bulk saturates the worker, against p99 without bulk + 50 ms",

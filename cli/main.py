@@ -165,6 +165,12 @@ def worker(
     reply_topic: Annotated[list[str] | None, typer.Option(help="A topic requests may name; repeatable.")] = None,
     group_protocol: Annotated[str | None, typer.Option(help="classic, consumer or auto.")] = None,
     drain_timeout: Annotated[float | None, typer.Option(help="Seconds to answer what was read.")] = None,
+    delivery: Annotated[
+        str | None, typer.Option(help="at-least-once or exactly-once.", show_default="at-least-once")
+    ] = None,
+    lanes: Annotated[
+        str | None, typer.Option(help="interactive, bulk, or both with a comma.", show_default="both")
+    ] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = None,
@@ -198,6 +204,8 @@ def worker(
             "batch": {"budget_tokens": budget_tokens},
             "reply_topics": reply_topic or None,
             "drain_timeout_seconds": drain_timeout,
+            "delivery": delivery,
+            "lanes": lanes and [lane.strip() for lane in lanes.split(",")],
             "allow_mixed": allow_mixed,
         },
         config,

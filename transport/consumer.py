@@ -44,6 +44,14 @@ class Progress(NamedTuple):
     """What whoever committed wrote beside the offset; at most 4,096 bytes, unless the broker is told otherwise."""
 
 
+class Membership(NamedTuple):
+    """A consumer's place in its group at one moment; what is committed with it counts only while it holds."""
+
+    topic: str
+    metadata: object
+    """librdkafka's, for its transactional producer."""
+
+
 class AssignmentListener(Protocol):
     """Told of partitions that come and go, on the consumer's own thread."""
 
@@ -178,6 +186,13 @@ class GroupConsumer:
             for item in stored
             if item.error is None and item.offset >= 0
         }
+
+    def membership(self) -> Membership | None:
+        """This consumer's place in the group, for a transaction that commits now; None while it has none."""
+        self._own()
+        metadata = self._consumer.consumer_group_metadata()
+        # Asked second: without a member's id the broker takes the offsets of anybody, unchecked.
+        return Membership(self._topic, metadata) if self._consumer.memberid() else None
 
     def lost_to_retention(self, progress: Mapping[int, Progress]) -> dict[int, int]:
         """Messages that were deleted before this group read them: partition -> how many, where any.

@@ -68,6 +68,8 @@ class PartitionReader:
             "group.protocol": "classic",
             "queued.max.messages.kbytes": 16 * 1024,
             "fetch.queue.backoff.ms": 20,
+            # Otherwise one killed worker's open transaction holds up every reply behind it.
+            "isolation.level": "read_uncommitted",
         }
         try:
             self._consumer = Consumer(config)

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from transport.offsets import Submitted
 
     from .bounds import InFlight
+    from .delivery import Committer
     from .destinations import Destination, Destinations
     from .isolation import Isolation
-    from .offsets import LaneOffsets
     from .ordering import KeyOrder
     from .planning import Planning
     from .sizes import Sizes
@@ -57,7 +57,7 @@ class Intake:
         lane: Which lane.
         planning: Decides how a request is computed.
         destinations: Where answers may go.
-        offsets: The lane's watermark.
+        offsets: The lane's watermark, and how it is committed.
         in_flight: The lane's bounds.
         order: Order of the answers of one key.
         isolation: Whether requests run one at a time.
@@ -76,7 +76,7 @@ class Intake:
         *,
         planning: Planning,
         destinations: Destinations,
-        offsets: LaneOffsets,
+        offsets: Committer,
         in_flight: InFlight,
         order: KeyOrder,
         isolation: Isolation,
@@ -155,6 +155,7 @@ class Intake:
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""
+        self._offsets.hasten()
         while (pending := self._offsets.tracker.pending_in()) and time.monotonic() < until:
             fresh = self._offsets.tracker.assigned - self._paused
             if fresh:
@@ -201,15 +202,13 @@ class Intake:
 
     def revoked(self, partitions: Sequence[int]) -> None:
         timeout_seconds = 0.0 if self._closing else self._revoke_timeout_seconds
-        finished = self._offsets.wait_until_done(partitions, timeout_seconds)
-        if self._consumer is not None:
-            self._offsets.give_back(self._consumer, partitions)
+        consumer = self._consumer
+        finished = consumer is None or self._offsets.settle(consumer, partitions, timeout_seconds)
         self.lost(partitions)
         log.info("partitions revoked", lane=self._lane.value, partitions=len(partitions), finished=finished)
 
     def lost(self, partitions: Sequence[int]) -> None:
-        self._offsets.tracker.unassign(partitions)
-        self._offsets.attempts.gone(partitions)
+        self._offsets.unassign(partitions)
         self._paused.difference_update(partitions)
         self._held = deque(message for message in self._held if message.partition not in partitions)
         self._tell_suspects()

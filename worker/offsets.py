@@ -17,7 +17,7 @@ from transport.offsets import OffsetTracker
 from .attempts import Attempts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from schemas.topics import Lane
     from transport.consumer import GroupConsumer
@@ -102,6 +102,25 @@ class LaneOffsets:
         self.tracker.committed(offsets)
         self.attempts.stored(marks)
         return True
+
+    def hasten(self) -> None:
+        """From now on it is always time to commit."""
+        self._every_seconds = 0.0
+
+    def settle(self, consumer: GroupConsumer, partitions: Sequence[int], timeout_seconds: float) -> bool:
+        """Wait until nothing of partitions that are about to go is under way, up to the time; give them back.
+
+        Returns:
+            Whether nothing is under way.
+        """
+        finished = self.wait_until_done(partitions, timeout_seconds)
+        self.give_back(consumer, partitions)
+        return finished
+
+    def unassign(self, partitions: Sequence[int]) -> None:
+        """Forget these partitions: they are another's."""
+        self.tracker.unassign(partitions)
+        self.attempts.gone(partitions)
 
     def wait_until_done(self, partitions: Iterable[int] | None, timeout_seconds: float) -> bool:
         """Wait until nothing of these partitions is under way, or the time is up.

@@ -32,10 +32,12 @@ from transport.known_topics import KnownTopics
 from transport.limits import check_broker_limits, check_client_limits, check_dead_letters, message_limits
 from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
+from transport.transactional_producer import TransactionalProducer
 
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
+from .delivery import AtLeastOnce
 from .destinations import Destinations
 from .duplicates import Duplicates
 from .encoder.calibration import calibrated_budget, default_folder
@@ -46,7 +48,6 @@ from .failures import is_held_against_requests
 from .garbage import loaded_left_alone
 from .intake import Intake
 from .isolation import Isolation
-from .offsets import LaneOffsets
 from .ordering import KeyOrder
 from .planning import Planning
 from .publisher import Publisher
@@ -54,6 +55,7 @@ from .scheduler import Scheduler
 from .sizes import Sizes
 from .stages import StageFailure, start_stage
 from .tokenization import Tokenization
+from .transactions import ExactlyOnce
 from .vector_cache import VectorCache
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _BULK_LINGER_MS: Final = 20
+_BULK_COMPRESSION: Final = "zstd"
 _JOIN_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
 _READ: Final = (REQUESTS, REQUESTS_INTERACTIVE)
@@ -105,24 +108,53 @@ class Worker:
         check_broker_limits(cluster, max(spec.max_message_bytes for spec in TOPICS))
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)
+        deliveries = self._deliveries(cluster, producers, in_flight)
+        if deliveries is None:
+            return
         beats = Beats(
             producers[Lane.INTERACTIVE],
             self._topics.workers,
             self.worker_id,
             settings.model,
             queued_tokens=lambda: sum(bound.tokens for bound in in_flight.values()),
+            lanes=settings.served_lanes,
         )
         beating = start_stage("beats", beats.run, self._failure)
         try:
             model = self._load(cluster)
             if not self._stop.is_set():
                 with loaded_left_alone():
-                    self._serve(cluster, model, producers, in_flight, beats)
+                    self._serve(cluster, model, deliveries, in_flight, beats)
         finally:
             beats.stop()
             beating.join(_JOIN_SECONDS)
             for producer in producers.values():
                 producer.close(_JOIN_SECONDS)
+
+    def _deliveries(
+        self, cluster: Cluster, producers: Mapping[Lane, DeliveringProducer], in_flight: Mapping[Lane, InFlight]
+    ) -> dict[Lane, AtLeastOnce | ExactlyOnce] | None:
+        """How each lane's answers and offsets reach the broker; None when a stop was asked for meanwhile.
+
+        Raises:
+            SettingsError: The cluster lacks what exactly-once needs.
+            BrokerUnavailableError: The same, for the time being.
+        """
+        settings, every_seconds = self._settings, self._settings.commit_every_seconds
+        if settings.delivery == "at-least-once":
+            return {lane: AtLeastOnce(lane, every_seconds, producers) for lane in settings.served_lanes}
+        timeout_seconds = settings.transaction_timeout_seconds
+        producer = TransactionalProducer(
+            cluster,
+            f"{self._topics.group(Lane.BULK)}.{self.worker_id}",
+            "transactions",
+            linger_ms=_BULK_LINGER_MS,
+            compression=_BULK_COMPRESSION,
+            timeout_seconds=timeout_seconds,
+        )
+        if not producer.start(self._stop):
+            return None
+        return {Lane.BULK: ExactlyOnce(every_seconds, timeout_seconds, in_flight[Lane.BULK], producer)}
 
     def _load(self, cluster: Cluster) -> LoadedModel:
         started_at = time.monotonic()
@@ -153,22 +185,21 @@ class Worker:
         self,
         cluster: Cluster,
         model: LoadedModel,
-        producers: dict[Lane, DeliveringProducer],
+        deliveries: dict[Lane, AtLeastOnce | ExactlyOnce],
         in_flight: dict[Lane, InFlight],
         beats: Beats,
     ) -> None:
         settings, card = self._settings, model.card
-        offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
         order = KeyOrder()
         isolation = Isolation(in_flight.values())
         sizes = _sizes(cluster, self._topics, settings)
 
         def is_current(item: RequestInFlight) -> bool:
-            return offsets[item.lane].tracker.is_current(item.submitted)
+            return deliveries[item.lane].tracker.is_current(item.submitted)
 
         def close(item: RequestInFlight, acknowledged: bool) -> None:
             if acknowledged:
-                offsets[item.lane].acknowledged(item.submitted)
+                deliveries[item.lane].acknowledged(item.submitted)
             in_flight[item.lane].release(item.reservation)
             isolation.closed()
 
@@ -176,7 +207,7 @@ class Worker:
         # One a lane, so that nobody waits behind a flood of bulk responses.
         publishers = {
             lane: Publisher(
-                producers,
+                deliveries,
                 self._topics,
                 known_topics,
                 order,
@@ -186,7 +217,7 @@ class Worker:
                 is_current=is_current,
                 on_closed=close,
             )
-            for lane in Lane
+            for lane in deliveries
         }
 
         def publish(item: RequestInFlight) -> None:
@@ -219,12 +250,12 @@ class Worker:
         planning = Planning(card, self._topics, neighbours(settings))
         drain = threading.Event()
         intakes: dict[Intake, threading.Thread] = {}
-        for lane in Lane:
+        for lane, delivery in deliveries.items():
             intake = Intake(
                 lane,
                 planning=planning,
                 destinations=destinations,
-                offsets=offsets[lane],
+                offsets=delivery,
                 in_flight=in_flight[lane],
                 order=order,
                 isolation=isolation,
@@ -239,6 +270,9 @@ class Worker:
             intakes[intake] = self._start_intake(cluster, lane, intake, drain)
         for lane, publisher in publishers.items():
             start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
+        transactions = [one for one in deliveries.values() if isinstance(one, ExactlyOnce)]
+        for exactly_once in transactions:
+            start_stage("transactions", exactly_once.run, self._failure)
         for _ in range(model.encoder.limits.slots):
             start_stage("encoder", encoder.run, self._failure)
         start_stage("tokenization", tokenization.run, self._failure)
@@ -267,6 +301,8 @@ class Worker:
         encoder.stop()
         for publisher in publishers.values():
             publisher.stop()
+        for exactly_once in transactions:
+            exactly_once.stop()
 
     def _start_intake(self, cluster: Cluster, lane: Lane, intake: Intake, drain: threading.Event) -> threading.Thread:
         settings = self._settings
@@ -323,6 +359,6 @@ def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, Delivering
     return {
         Lane.INTERACTIVE: DeliveringProducer(cluster, "interactive", linger_ms=0, on_failure=failed),
         Lane.BULK: DeliveringProducer(
-            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression="zstd", on_failure=failed
+            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression=_BULK_COMPRESSION, on_failure=failed
         ),
     }

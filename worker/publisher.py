@@ -23,7 +23,6 @@ from schemas import headers as names
 from schemas.codec import encode_error, encode_flat, encode_response
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.quantization import quantize
-from schemas.topics import Lane
 from transport.backoff import backoff_seconds
 from transport.producer import DeliveryFailure, FailureKind
 
@@ -36,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemas.headers import Header
-    from schemas.topics import TopicNames
+    from schemas.topics import Lane, TopicNames
     from transport.known_topics import KnownTopics
-    from transport.producer import DeliveringProducer
 
+    from .delivery import Outlet
     from .encoder.interface import ModelCard
     from .ordering import KeyOrder
     from .request import RequestInFlight
@@ -89,7 +88,7 @@ class Publisher:
     """The stage after the encoder.
 
     Args:
-        producers: One a lane.
+        outlets: Where messages go, one a lane.
         topics: Names of our topics.
         known_topics: Tells whether a destination exists.
         order: Order of the answers of one key.
@@ -102,7 +101,7 @@ class Publisher:
 
     def __init__(
         self,
-        producers: Mapping[Lane, DeliveringProducer],
+        outlets: Mapping[Lane, Outlet],
         topics: TopicNames,
         known_topics: KnownTopics,
         order: KeyOrder,
@@ -113,7 +112,7 @@ class Publisher:
         is_current: Callable[[RequestInFlight], bool],
         on_closed: Callable[[RequestInFlight, bool], None],
     ) -> None:
-        self._producers = producers
+        self._outlets = outlets
         self._topics = topics
         self._known_topics = known_topics
         self._order = order
@@ -342,10 +341,14 @@ class Publisher:
             else:
                 self._queue.put(_Undelivered(published, failure))
 
-        # Nothing will come to be sent together with what runs alone.
-        lane = Lane.INTERACTIVE if published.item.is_alone else published.item.lane
-        self._producers[lane].produce(
-            topic, key=key, value=value, headers=headers, partition=partition, on_delivery=delivered
+        self._outlets[published.item.lane].produce(
+            published.item,
+            topic,
+            key=key,
+            value=value,
+            headers=headers,
+            partition=partition,
+            on_delivery=delivered,
         )
 
     def _acknowledged(self, item: RequestInFlight) -> None:
@@ -360,13 +363,14 @@ class Publisher:
         """Do what the table of failures says about a message that is not on its topic."""
         published, failure = undelivered.published, undelivered.failure
         item, kind = published.item, failure.kind
+        if kind is not FailureKind.FATAL and not self._is_current(item):
+            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
+            self._acknowledged(item)
+            return
         log.warning("not delivered", topic=published.topic, what=published.kind.name.lower(), reason=failure.reason)
         if kind is FailureKind.FATAL:
             raise PublishError(f"librdkafka gave up on {published.topic}: {failure.reason}")
-        if not self._is_current(item):
-            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
-            self._acknowledged(item)
-        elif kind is FailureKind.TRANSIENT:
+        if kind is FailureKind.TRANSIENT:
             self._put_off(published)
         elif kind is FailureKind.TOO_LARGE:
             self._shorten(published, failure)
@@ -386,7 +390,9 @@ class Publisher:
 
     def _publish_again(self, published: _Published) -> None:
         item, error = published.item, published.item.error
-        if published.kind is _Kind.DEAD_LETTER:
+        if not self._is_current(item):
+            self._acknowledged(item)
+        elif published.kind is _Kind.DEAD_LETTER:
             self._dead_letter(item, error or _unknown_error(), published.shortened)
         elif published.kind is _Kind.ERROR and isinstance(error, RequestError):
             self._error_response(item, error, published.shortened)

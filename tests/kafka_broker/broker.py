@@ -21,6 +21,7 @@ from .distribution import class_path, java
 from .properties import server_properties
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
@@ -43,9 +44,13 @@ class KafkaBroker:
     Args:
         port: Port clients connect to; 0 takes a free one, kept for the broker's whole life.
         data: Folder of its data, kept at the end; None makes a temporary one, removed at the end.
+        properties: Settings that win over the usual ones.
     """
 
-    def __init__(self, *, port: int = 0, data: Path | None = None) -> None:
+    def __init__(
+        self, *, port: int = 0, data: Path | None = None, properties: Mapping[str, object] | None = None
+    ) -> None:
+        self._properties = properties
         self.port = port or _free_port()
         self._data_is_temporary = data is None
         self.data = Path(tempfile.mkdtemp(prefix="kafka-broker-")) if data is None else data.resolve()
@@ -85,7 +90,9 @@ class KafkaBroker:
             raise BrokerError(f"port {self.port} is taken: choose another, or stop what listens there")
         self.data.mkdir(parents=True, exist_ok=True)
         properties = self.data / "server.properties"
-        properties.write_text(server_properties(self.port, _free_port(), self.data / "log"))
+        properties.write_text(
+            server_properties(self.port, _free_port(), self.data / "log", overrides=self._properties)
+        )
         if not (self.data / "log" / "meta.properties").is_file():
             self._format(properties)
         with self.log_file.open("ab") as log:

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING
 from schemas.topics import MEBIBYTE, TOPICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 RECORD_OVERHEAD_BYTES = MEBIBYTE
 """Room for keys, headers and batch framing above the largest topic's limit."""
 
 
-def server_properties(port: int, controller_port: int, log_folder: Path) -> str:
-    """Text of `server.properties`. The controller's port may differ at each start on the same data."""
+def server_properties(
+    port: int, controller_port: int, log_folder: Path, *, overrides: Mapping[str, object] | None = None
+) -> str:
+    """Text of `server.properties`. The controller's port may differ at each start on the same data.
+
+    Args:
+        port: Clients connect to it.
+        controller_port: Of the controller.
+        log_folder: Folder of its data.
+        overrides: Settings that win over those of here.
+    """
     largest_message = max(topic.max_message_bytes for topic in TOPICS) + RECORD_OVERHEAD_BYTES
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
@@ -47,5 +57,8 @@ def server_properties(port: int, controller_port: int, log_folder: Path) -> str:
         # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
         "broker.heartbeat.interval.ms": 200,
         "broker.session.timeout.ms": 1000,
+        # How often transactions left open are looked for: every 10 s by default.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+        **(overrides or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())

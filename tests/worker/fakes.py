@@ -13,7 +13,7 @@ from schemas.errors import RequestError
 from schemas.headers import parse_request_headers
 from schemas.requests import EmbeddingRequest, Truncate
 from schemas.topics import Lane
-from transport.consumer import Progress
+from transport.consumer import Membership, Progress
 from transport.messages import Message
 from transport.offsets import Submitted
 from worker.bounds import Reservation
@@ -237,6 +237,7 @@ class FakeConsumer:
         self.first_offsets: dict[int, int] = {}
         self.closed = False
         self.events: list[str] = []
+        self.place: Membership | None = Membership("embedding.requests", object())
 
     def assign(self, *partitions: int) -> None:
         self.held.update(partitions)
@@ -286,6 +287,9 @@ class FakeConsumer:
 
     def progress(self, partitions: Iterable[int]) -> dict[int, Progress]:
         return {partition: self.stored[partition] for partition in partitions if partition in self.stored}
+
+    def membership(self) -> Membership | None:
+        return self.place
 
     def first_offset(self, partition: int) -> int:
         return self.first_offsets.get(partition, 0)

@@ -53,6 +53,7 @@ class Bench:
         known: dict[str, Any] = {
             "planning": Planning(a_card(), TopicNames()),
             "destinations": Destinations(TopicNames(), flat=["sink.docs"]),
+            "offsets": self.offsets,
             "sizes": Sizes(10**6, {}),
             "max_past_watermark": 10_000,
             "gaps_are_losses": False,
@@ -62,7 +63,6 @@ class Bench:
         }
         self.intake = Intake(
             Lane.BULK,
-            offsets=self.offsets,
             in_flight=self.in_flight,
             order=self.order,
             isolation=self.isolation,

@@ -143,3 +143,25 @@ def test_what_was_read_under_an_earlier_assignment_moves_nothing() -> None:
     offsets.acknowledged(stale)
     offsets.commit(consumer)
     assert consumer.commits == []
+
+
+def test_hastened_each_look_commits() -> None:
+    offsets, consumer = lane_offsets(0, every_seconds=3600), a_consumer(0)
+    offsets.acknowledged(offsets.tracker.submit(0, 5)[0])
+    offsets.commit_if_due(consumer)
+    assert consumer.commits == []
+    offsets.hasten()
+    offsets.commit_if_due(consumer)
+    assert consumer.commits == [{0: 6}]
+
+
+def test_what_is_done_of_departing_partitions_is_committed_although_something_is_not() -> None:
+    offsets, consumer = lane_offsets(0, 1), a_consumer(0, 1)
+    for partition in (0, 1):
+        offsets.acknowledged(offsets.tracker.submit(partition, 5)[0])
+    offsets.tracker.submit(0, 6)
+    assert not offsets.settle(consumer, [0], 0.01)
+    assert consumer.commits == [{0: 6}]
+    assert offsets.settle(consumer, [1], 0.01)
+    offsets.unassign([0])
+    assert offsets.tracker.assigned == {1}
