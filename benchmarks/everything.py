@@ -4,7 +4,8 @@
     python -m benchmarks.everything --only engine pipeline
 
 Those that need a broker get the one given, or the embedded one. One that fails leaves its last result as it was, and
-the others are run; a machine without a GPU leaves `gpu` out, one without Java and Maven `outage`.
+the others are run; a machine without a GPU leaves `gpu` out, one without Java and Maven `outage`, and without a
+Kafka given `delivery` is left out.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WITHOUT_BROKER: Final = frozenset({"engine", "openvino", "duplicates", "outage"})
-_MAY_LACK: Final = frozenset({"gpu", "outage"})
+_MAY_LACK: Final = frozenset({"gpu", "outage", "delivery"})
 _LACKS: Final = 2
-"""What those end with where there is no GPU, or no Java to run three brokers."""
+"""What those end with where there is no GPU, no Java to run three brokers, or no Kafka."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

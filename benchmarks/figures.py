@@ -105,6 +105,9 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
             sides_unit="requests/s",
         ),
     },
+    "delivery": {
+        "throughput": Figure("requests without a model, exactly-once against at-least-once", sides_unit="requests/s"),
+    },
     "lanes": {
         "interactive": Figure(
             "interactive p99 while bulk saturates the worker, against p99 without bulk + 50 ms",

@@ -21,7 +21,8 @@ from .lifetime import PARENT_PIPE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-_DEATHS: Final = 3
+_DEATHS: Final = 6
+"""Three or four find a request that kills its worker (`worker.attempts`), and there may be another."""
 _WITHIN_SECONDS: Final = 60.0
 _BACKOFF_SECONDS: Final = 1.0
 _WRONG_SETTINGS: Final = 2
@@ -70,7 +71,7 @@ class Child:
         return self._process.pid
 
     def revive(self, now: float) -> bool:
-        """Restart it when it has died: at once the first time, a little later each further time within a minute.
+        """Restart it when it has died: at once the first time, a second later each further time within a minute.
 
         Args:
             now: On the monotonic clock.
@@ -79,7 +80,7 @@ class Child:
             Whether it has died since the last call.
 
         Raises:
-            ChildKeepsDyingError: It died three times within a minute.
+            ChildKeepsDyingError: It died six times within a minute.
             ChildSettingsError: Its settings are wrong.
         """
         if self._start_at is None:
@@ -104,7 +105,7 @@ class Child:
         if len(self._deaths) >= _DEATHS:
             raise ChildKeepsDyingError(f"the {self.name} {ended} and keeps failing: see its message above")
         self._say(f"the {self.name} {ended}, starting it again")
-        return _BACKOFF_SECONDS * (len(self._deaths) - 1)
+        return _BACKOFF_SECONDS if len(self._deaths) > 1 else 0.0
 
     def ask_to_stop(self) -> None:
         """SIGTERM, once: a second one would end it without draining. Does not wait."""

@@ -175,6 +175,12 @@ def worker(
         float | None,
         typer.Option(metavar="SHARE", help="Stop when more requests fail through our fault.", show_default="0.1"),
     ] = None,
+    delivery: Annotated[
+        str | None, typer.Option(help="at-least-once or exactly-once.", show_default="at-least-once")
+    ] = None,
+    lanes: Annotated[
+        str | None, typer.Option(help="interactive, bulk, or both with a comma.", show_default="both")
+    ] = None,
     trust_remote_code: Annotated[
         bool | None, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = None,
@@ -212,6 +218,8 @@ def worker(
             "stuck_after_seconds": stuck_after,
             "metrics_port": metrics_port,
             "metrics_host": metrics_host,
+            "delivery": delivery,
+            "lanes": lanes and [lane.strip() for lane in lanes.split(",")],
             "allow_mixed": allow_mixed,
         },
         config,

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from schemas.topics import REPLIES, WORKERS, TopicNames
+from schemas.topics import REPLIES, REQUESTS, REQUESTS_INTERACTIVE, WORKERS, TopicNames
 from transport.cluster import Cluster
 from transport.errors import BrokerUnavailableError
+from transport.limits import check_client_limits
 from transport.reader import PartitionReader
 from transport.topic_setup import check_topics
 
@@ -119,6 +120,7 @@ class ReplyReader:
         while not self._stop.is_set():
             try:
                 check_may_read(cluster, self._topics)
+                check_client_limits(cluster, publishes=(REQUESTS_INTERACTIVE, REQUESTS), reads=(REPLIES, WORKERS))
                 check_topics(cluster, {name: spec for name, spec in rows.items() if spec in (REPLIES, WORKERS)})
                 partition = self._partition_of(cluster.topics()[replies])
                 workers = WorkersView(cluster, self._topics)

@@ -160,8 +160,10 @@ class EmbeddingClient:
     # --- workers --------------------------------------------------------------------------------------
 
     def workers(self) -> list[Beat]:
-        """Live workers; none while no broker has answered."""
-        return [] if self._connected is None else self._connected.connection.workers.live()
+        """Live workers that read our lane; none while no broker has answered."""
+        if self._connected is None:
+            return []
+        return [beat for beat in self._connected.connection.workers.live() if self._lane in beat.lanes]
 
     def worker_of(self, model: str) -> Beat:
         """A ready worker that serves a model.

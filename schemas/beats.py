@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from .requests import EmbeddingType
+from .topics import Lane
 
 BEAT_EVERY_SECONDS: Final = 1.0
 GONE_AFTER_SECONDS: Final = 5.0
@@ -50,6 +51,8 @@ class Beat(BaseModel):
     """Whether more `dimensions` than there are get the native length instead of an error."""
     vocabulary: Annotated[int, Field(ge=0)] = 0
     """Token ids below this are accepted as inputs; 0: no token ids are."""
+    lanes: list[Lane] = list(Lane)
+    """Lanes whose requests the worker reads."""
     state: WorkerState
     queued_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens read and not yet answered."""

@@ -52,6 +52,9 @@ _BYTE_NUMBER_BYTES: Final = 5
 """`-128`, with its comma."""
 _ESCAPED_BYTES: Final = 6
 """A control character in JSON, as in `\\u0001`."""
+_ENTRY: Final = b'{"object":"embedding","index":,"embedding":}'
+_NO_VECTORS: Final = np.empty((0, 0), dtype=np.float32)
+_NO_NUMBERS: Final = np.empty((1, 0), dtype=np.float32)
 _ENVELOPE_BYTES: Final = 256 + _ESCAPED_BYTES * (MAX_ID_BYTES + MAX_MODEL_CHARACTERS)
 
 
@@ -315,6 +318,67 @@ def least_response_bytes(
     """Lower bound of a response's size: what it takes whatever the vectors, close for base64."""
     number_bytes = _LEAST_NUMBER_BYTES if kind is EmbeddingType.FLOAT else _LEAST_BYTE_NUMBER_BYTES
     return inputs * (_vector_bytes(dim, encoding, kind, number_bytes) + _LEAST_ENTRY_BYTES)
+
+
+def sized_response_bytes(
+    *,
+    request_id: str,
+    model: str,
+    inputs: int,
+    dim: int,
+    encoding: EncodingFormat,
+    kind: EmbeddingType,
+    prompt_tokens: int,
+    metadata: JsonObject | None = None,
+) -> int:
+    """Size of what `encode_response` will give, before there are vectors: exact for base64, else a lower bound."""
+    frame = encode_response(
+        request_id=request_id,
+        model=model,
+        vectors=_NO_VECTORS,
+        encoding=encoding,
+        prompt_tokens=prompt_tokens,
+        metadata=metadata,
+    )
+    entries = inputs * (len(_ENTRY) + _sized_vector_bytes(dim, encoding, kind)) + _digits_below(inputs) + inputs - 1
+    return len(frame) + entries
+
+
+def sized_flat_bytes(
+    *,
+    request_id: str,
+    model: str,
+    dim: int,
+    encoding: EncodingFormat,
+    kind: EmbeddingType,
+    metadata: JsonObject | None = None,
+) -> int:
+    """The same for `encode_flat`."""
+    frame = encode_flat(
+        request_id=request_id,
+        model=model,
+        vectors=_NO_NUMBERS,
+        dim=dim,
+        encoding=EncodingFormat.BASE64,
+        metadata=metadata,
+    )
+    return len(frame) - len('""') + _sized_vector_bytes(dim, encoding, kind)
+
+
+def _sized_vector_bytes(dim: int, encoding: EncodingFormat, kind: EmbeddingType) -> int:
+    """With its quotes or brackets."""
+    number_bytes = _LEAST_NUMBER_BYTES if kind is EmbeddingType.FLOAT else _LEAST_BYTE_NUMBER_BYTES
+    # Of numbers, the last has no comma.
+    around = 2 if encoding is EncodingFormat.BASE64 else 1
+    return _vector_bytes(dim, encoding, kind, number_bytes) + around
+
+
+def _digits_below(count: int) -> int:
+    """Digits of all numbers from 0 up to `count`, itself left out, together."""
+    digits, power = count, 10
+    while power < count:
+        digits, power = digits + count - power, power * 10
+    return digits
 
 
 def _vector_bytes(dim: int, encoding: EncodingFormat, kind: EmbeddingType, number_bytes: int) -> int:

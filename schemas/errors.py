@@ -40,6 +40,7 @@ class ErrorCode(StrEnum):
     MODEL_NOT_READY = "model_not_ready"
     TIMEOUT = "timeout"
     INTERNAL_ERROR = "internal_error"
+    KILLED_WORKER = "killed_worker"
     NOT_JSON = "not_json"
     NO_ID = "no_id"
     DESTINATION_NOT_ALLOWED = "destination_not_allowed"
@@ -77,6 +78,7 @@ ERRORS: Final[Mapping[ErrorCode, ErrorKind]] = {
     ErrorCode.MODEL_NOT_READY: ErrorKind(503, _SERVER, ours=True, retry_after_seconds=2),
     ErrorCode.TIMEOUT: ErrorKind(504, _SERVER, ours=True),
     ErrorCode.INTERNAL_ERROR: ErrorKind(500, _SERVER, ours=True),
+    ErrorCode.KILLED_WORKER: ErrorKind(500, _SERVER, ours=True),
     ErrorCode.NOT_JSON: ErrorKind(400, "request_validation_error"),
     ErrorCode.NO_ID: ErrorKind(400, "request_validation_error"),
     ErrorCode.DESTINATION_NOT_ALLOWED: ErrorKind(400, _INVALID),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -9,6 +10,7 @@ import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
+from .backoff import backoff_seconds
 from .errors import BrokerUnavailableError, SettingsError
 from .librdkafka_log import ErrorLog, librdkafka_logger
 from .profiles import BrokerProfile, profile_of
@@ -31,7 +33,8 @@ log = structlog.get_logger("transport")
 _PROBE_TIMEOUT_SECONDS: Final = 5.0
 _FIRST_PROBE_SECONDS: Final = 1.0
 """Of `connect`: librdkafka waits the whole time even where the port is closed."""
-_RETRY_EVERY_SECONDS: Final = 1.0
+_FIRST_WAIT_SECONDS: Final = 1.0
+_LONGEST_WAIT_SECONDS: Final = 2.0
 _PRODUCER_ONLY: Final = (
     "compression.",
     "linger.ms",
@@ -104,14 +107,21 @@ class Cluster:
             SettingsError: librdkafka does not take the settings.
         """
         said_at: float | None = None
+        tries = 0
         while not stop.is_set():
             try:
                 cluster = cls.probe(settings, _FIRST_PROBE_SECONDS if said_at is None else _PROBE_TIMEOUT_SECONDS)
             except BrokerUnavailableError as error:
                 if said_at is None or time.monotonic() - said_at > 30:
                     said_at = time.monotonic()
-                    log.warning(str(error), retrying_every_seconds=_RETRY_EVERY_SECONDS)
-                stop.wait(_RETRY_EVERY_SECONDS)
+                    log.warning(str(error), retrying_after_at_most_seconds=_LONGEST_WAIT_SECONDS)
+                tries += 1
+                # A broker that comes back is not to be asked by everybody at once.
+                stop.wait(
+                    backoff_seconds(
+                        tries, first=_FIRST_WAIT_SECONDS, most=_LONGEST_WAIT_SECONDS, random=random.random
+                    )
+                )
                 continue
             log.info("connected", broker=cluster.profile.name, bootstrap=settings.bootstrap)
             return cluster
@@ -182,6 +192,14 @@ class Cluster:
             for name, topic in topics.items()
             if topic.partitions and all(partition.leader >= 0 for partition in topic.partitions.values())
         }
+
+    def any_broker(self, timeout_seconds: float = _PROBE_TIMEOUT_SECONDS) -> int | None:
+        """Number of one of the brokers, asked now. Blocks up to `timeout_seconds`.
+
+        Raises:
+            BrokerUnavailableError: Nobody answered.
+        """
+        return min(self._metadata(timeout_seconds).brokers, default=None)
 
     def _metadata(self, timeout_seconds: float) -> ClusterMetadata:
         try:

@@ -8,10 +8,10 @@ Listeners are called on that thread, inside `poll` and `close`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from .access import Operation, Resource, Right, acl_commands, reading
 from .errors import FatalTransportError, SettingsError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("transport")
 
+_ASK_SECONDS: Final = 5.0
+
 _ACCESS_DENIED: Final = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -33,6 +35,22 @@ _ACCESS_DENIED: Final = frozenset(
         KafkaError.SASL_AUTHENTICATION_FAILED,
     }
 )
+
+
+class Progress(NamedTuple):
+    """What a group has stored of one partition."""
+
+    next_offset: int
+    metadata: str
+    """What whoever committed wrote beside the offset; at most 4,096 bytes, unless the broker is told otherwise."""
+
+
+class Membership(NamedTuple):
+    """A consumer's place in its group at one moment; what is committed with it counts only while it holds."""
+
+    topic: str
+    metadata: object
+    """librdkafka's, for its transactional producer."""
 
 
 class AssignmentListener(Protocol):
@@ -129,8 +147,12 @@ class GroupConsumer:
         self._consumer.resume(self._topic_partitions(chosen))
         self._paused -= chosen
 
-    def commit(self, offsets: Mapping[int, int]) -> bool:
+    def commit(self, offsets: Mapping[int, int], metadata: Mapping[int, str] | None = None) -> bool:
         """Store next offsets as the group's progress, and wait for the broker to have them.
+
+        Args:
+            offsets: Partition -> next offset.
+            metadata: Text to stand beside them, by partition; none given: none, and what stood there is gone.
 
         Returns:
             Whether they are stored; False after a transient failure, to be tried again.
@@ -141,7 +163,11 @@ class GroupConsumer:
         self._own()
         if not offsets:
             return True
-        wanted = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
+        beside = metadata or {}
+        wanted = [
+            TopicPartition(self._topic, partition, offset, beside.get(partition, ""))
+            for partition, offset in offsets.items()
+        ]
         try:
             stored = self._consumer.commit(offsets=wanted, asynchronous=False) or []
         except KafkaException as error:
@@ -152,20 +178,46 @@ class GroupConsumer:
             self._check(failure)
         return not failed
 
-    def lost_to_retention(self, partitions: Iterable[int]) -> dict[int, int]:
+    def progress(self, partitions: Iterable[int]) -> dict[int, Progress]:
+        """What the group has stored, by partition, where anything is.
+
+        Asks the broker; transient trouble counts as nothing.
+        """
+        self._own()
+        try:
+            stored = self._consumer.committed(self._topic_partitions(partitions), timeout=_ASK_SECONDS)
+        except KafkaException as error:
+            log.warning("cannot tell what the group has committed", topic=self._topic, error=error.args[0].str())
+            return {}
+        return {
+            item.partition: Progress(item.offset, item.metadata or "")
+            for item in stored
+            if item.error is None and item.offset >= 0
+        }
+
+    def membership(self) -> Membership | None:
+        """This consumer's place in the group, for a transaction that commits now; None while it has none."""
+        self._own()
+        metadata = self._consumer.consumer_group_metadata()
+        # Asked second: without a member's id the broker takes the offsets of anybody, unchecked.
+        return Membership(self._topic, metadata) if self._consumer.memberid() else None
+
+    def lost_to_retention(self, progress: Mapping[int, Progress]) -> dict[int, int]:
         """Messages that were deleted before this group read them: partition -> how many, where any.
 
         Asks the broker; transient trouble counts as none.
+
+        Args:
+            progress: What the group has stored.
         """
         self._own()
         lost: dict[int, int] = {}
         try:
-            for stored in self._consumer.committed(self._topic_partitions(partitions), timeout=5):
-                if stored.offset == OFFSET_INVALID or stored.offset < 0:
-                    continue
-                low, _ = self._consumer.get_watermark_offsets(stored, timeout=5)
-                if low > stored.offset:
-                    lost[stored.partition] = low - stored.offset
+            for partition, stored in progress.items():
+                place = TopicPartition(self._topic, partition)
+                low, _ = self._consumer.get_watermark_offsets(place, timeout=_ASK_SECONDS)
+                if low > stored.next_offset:
+                    lost[partition] = low - stored.next_offset
         except KafkaException as error:
             log.warning("cannot tell whether messages were lost to retention", error=error.args[0].str())
         return lost

@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +117,22 @@ class OffsetTracker:
                 if state and state.done_offset is not None and state.done_offset != state.committed_offset:
                     ahead[partition] = state.done_offset
             return ahead
+
+    def leading(
+        self, is_done: Callable[[Submitted], bool], partitions: Iterable[int] | None = None
+    ) -> dict[int, list[Submitted]]:
+        """Messages from each watermark on, up to the first that is not done: partition -> them, where any.
+
+        Args:
+            is_done: Asked of each in offset order, under this tracker's lock.
+            partitions: Only these; None: all that are held.
+        """
+        with self._lock:
+            chosen = self._partitions if partitions is None else partitions
+            leading = {
+                p: list(takewhile(is_done, state.pending)) for p in chosen if (state := self._partitions.get(p))
+            }
+            return {partition: messages for partition, messages in leading.items() if messages}
 
     def committed(self, offsets: dict[int, int]) -> None:
         """Take note of what the group's progress now is."""

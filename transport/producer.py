@@ -219,6 +219,14 @@ class DeliveringProducer:
             self._on_failure(error)
 
 
+def fault_of(error: KafkaError) -> DeliveryFailure | None:
+    """The failure of a message that is itself at fault, whoever sends it and when; None for everything else."""
+    kind = None if error.fatal() else _KINDS.get(error.code())
+    if kind not in (FailureKind.UNKNOWN, FailureKind.REFUSED, FailureKind.TOO_LARGE):
+        return None
+    return DeliveryFailure(kind, f"{error.name()}: {error.str()}")
+
+
 def failure_of(error: KafkaError) -> DeliveryFailure:
     """What an error of librdkafka means for the message it is about."""
     kind = FailureKind.FATAL if error.fatal() else _KINDS.get(error.code())

@@ -25,6 +25,8 @@ class BrokerProfile:
     reply_window_bytes: int
     """Expected response bytes a client may have in flight on one reply partition."""
     has_admin: bool
+    has_transactions: bool
+    """Whether a transaction is seen whole or not at all."""
     gaps_are_losses: bool
     """Whether a hole in a partition's offsets means that messages were dropped."""
 
@@ -41,6 +43,7 @@ EMBEDDED: Final = BrokerProfile(
     max_message_bytes=1 * MEBIBYTE,
     reply_window_bytes=2 * MEBIBYTE,
     has_admin=False,
+    has_transactions=False,
     gaps_are_losses=True,
 )
 
@@ -53,6 +56,7 @@ KAFKA: Final = BrokerProfile(
     max_message_bytes=None,
     reply_window_bytes=64 * MEBIBYTE,
     has_admin=True,
+    has_transactions=True,
     gaps_are_losses=False,
 )
 

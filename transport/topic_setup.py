@@ -76,7 +76,7 @@ def check_topics(cluster: Cluster, topics: Mapping[str, TopicSpec]) -> dict[str,
     if not cluster.profile.has_admin:
         return {}
     notes: dict[str, tuple[str, ...]] = {}
-    for name, config in _configs(cluster, topics).items():
+    for name, config in topic_configs(cluster, topics).items():
         spec = topics[name]
         limit = int(config.get("max.message.bytes", spec.max_message_bytes))
         if limit < spec.max_message_bytes:
@@ -138,7 +138,8 @@ def _wait_until_served(cluster: Cluster, names: Iterable[str]) -> None:
         time.sleep(_SERVED_EVERY_SECONDS)
 
 
-def _configs(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]]:
+def topic_configs(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Configuration of each topic, the broker's defaults in it; what cannot be read is left out and told of."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}

@@ -10,11 +10,12 @@ import structlog
 
 from schemas.beats import BEAT_EVERY_SECONDS, Beat, WorkerState
 from schemas.codec import encode_beat
+from schemas.topics import Lane
 
 from .errors import MixedRevisionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from client.workers import WorkersView
     from transport.producer import DeliveringProducer, DeliveryFailure
@@ -34,6 +35,7 @@ class Beats:
         worker_id: Key of the beats.
         model: What will be served, known before it is loaded.
         queued_tokens: Tokens read and not yet answered, asked at each beat.
+        lanes: Those that are served.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Beats:
         worker_id: str,
         model: ModelSettings,
         queued_tokens: Callable[[], int],
+        lanes: Sequence[Lane] = tuple(Lane),
     ) -> None:
         self._producer = producer
         self._topic = topic
@@ -59,6 +62,7 @@ class Beats:
             model=model.name,
             slug=model.slug,
             aliases=list(model.aliases),
+            lanes=list(lanes),
             state=WorkerState.LOADING,
             started_at_ms=int(time.time() * 1000),
         )

@@ -4,6 +4,7 @@ WorkerError
 ├── ModelError          the model cannot be loaded as asked; exit 2
 ├── MixedRevisionError  other workers of this model serve another revision; exit 2
 ├── DeviceMemoryError   the device has no room for a batch; it is halved
+├── DeviceLostError     the device computes nothing any more; exit 1 without committing
 ├── EncoderBrokenError  the encoder fails whatever it is given; exit 1 without committing
 ├── StuckError          nothing gets done of a request; exit 1 without committing it
 ├── StageDiedError      a stage died of what must not be shown, since it quotes an input; exit 1
@@ -29,6 +30,10 @@ class MixedRevisionError(WorkerError):
 
 class DeviceMemoryError(WorkerError):
     """The device has no room for a batch."""
+
+
+class DeviceLostError(WorkerError):
+    """The device is in a state that only a new process gets out of."""
 
 
 class EncoderBrokenError(WorkerError):

@@ -6,7 +6,9 @@ be computed goes straight to the publisher, which tells the caller; everything e
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -21,7 +23,6 @@ from .outcomes import deadline_error
 from .request import RequestInFlight
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Sequence
 
     from schemas.requests import EmbeddingRequest
@@ -32,15 +33,19 @@ if TYPE_CHECKING:
     from transport.offsets import Submitted
 
     from .bounds import InFlight
+    from .delivery import Committer
     from .destinations import Destination, Destinations
-    from .offsets import LaneOffsets
+    from .isolation import Isolation
     from .ordering import KeyOrder
     from .planning import Planning
+    from .sizes import Sizes
 
 log = structlog.get_logger("worker")
 
 _POLL_SECONDS: Final = 0.05
 _POLL_MESSAGES: Final = 512
+_POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
+"""Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
 _BYTES_PER_TOKEN: Final = 4
 """Estimate until tokenization counts."""
 
@@ -52,10 +57,11 @@ class Intake:
         lane: Which lane.
         planning: Decides how a request is computed.
         destinations: Where answers may go.
-        offsets: The lane's watermark.
+        offsets: The lane's watermark, and how it is committed.
         in_flight: The lane's bounds.
         order: Order of the answers of one key.
-        max_response_bytes: Largest response a destination takes.
+        isolation: Whether requests run one at a time.
+        sizes: What fits where.
         max_past_watermark: Messages of one partition read beyond its first unanswered one.
         gaps_are_losses: Whether a hole in the offsets means that the broker dropped messages.
         revoke_timeout_seconds: How long a departing partition is waited for.
@@ -70,10 +76,11 @@ class Intake:
         *,
         planning: Planning,
         destinations: Destinations,
-        offsets: LaneOffsets,
+        offsets: Committer,
         in_flight: InFlight,
         order: KeyOrder,
-        max_response_bytes: int,
+        isolation: Isolation,
+        sizes: Sizes,
         max_past_watermark: int,
         gaps_are_losses: bool,
         revoke_timeout_seconds: float,
@@ -87,7 +94,8 @@ class Intake:
         self._offsets = offsets
         self._in_flight = in_flight
         self._order = order
-        self._max_response_bytes = max_response_bytes
+        self._isolation = isolation
+        self._sizes = sizes
         self._max_past_watermark = max_past_watermark
         self._gaps_are_losses = gaps_are_losses
         self._revoke_timeout_seconds = revoke_timeout_seconds
@@ -96,7 +104,13 @@ class Intake:
         self._on_failed = on_failed
         self._consumer: GroupConsumer | None = None
         self._paused: set[int] = set()
+        self._held: deque[Message] = deque()
+        """Read, and waiting for a turn: as good as unread to everybody else."""
+        self._polled_at = 0.0
+        self._is_alone = False
+        """Whether this lane's request is the only one under way."""
         self._closing = False
+        self._abandoned = threading.Event()
 
     # --- the loop -------------------------------------------------------------------------------------
 
@@ -114,16 +128,34 @@ class Intake:
         """
         consumer = self._consumer = connect(self)
         while not drain.is_set():
+            if self._abandoned.is_set():
+                self._offsets.give_back(consumer, commit=False)
+                return
             self._pause_or_resume(consumer)
-            self._take(consumer.poll(_POLL_MESSAGES, _POLL_SECONDS))
+            self._take(consumer, self._poll(consumer))
             self._offsets.commit_if_due(consumer)
+        self._held.clear()
         self._drain(consumer, time.monotonic() + drain_timeout_seconds)
         self._closing = True
-        self._offsets.commit(consumer)
+        self._offsets.give_back(consumer)
         consumer.close()
+
+    def abandon(self) -> None:
+        """End `run` without draining and without a commit; the end is held against no request. From any thread."""
+        self._abandoned.set()
+
+    def _poll(self, consumer: GroupConsumer) -> list[Message]:
+        now = time.monotonic()
+        if self._held and now - self._polled_at < _POLL_AT_LEAST_EVERY_SECONDS:
+            return []
+        self._polled_at = now
+        if self._isolation.is_on:
+            return consumer.poll(1, 0 if self._held else _POLL_SECONDS)
+        return consumer.poll(_POLL_MESSAGES, _POLL_SECONDS)
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""
+        self._offsets.hasten()
         while (pending := self._offsets.tracker.pending_in()) and time.monotonic() < until:
             fresh = self._offsets.tracker.assigned - self._paused
             if fresh:
@@ -161,16 +193,17 @@ class Intake:
     def assigned(self, partitions: Sequence[int]) -> None:
         self._offsets.tracker.assign(partitions)
         log.info("partitions assigned", lane=self._lane.value, partitions=len(partitions))
-        if self._consumer is None:
-            return
-        for partition, count in self._consumer.lost_to_retention(partitions).items():
+        progress = self._consumer.progress(partitions) if self._consumer is not None else {}
+        lost = self._consumer.lost_to_retention(progress) if self._consumer is not None else {}
+        for partition, count in lost.items():
             self._say_lost_to_retention(partition, count)
+        self._offsets.attempts.assigned(partitions, progress, lost)
+        self._tell_suspects()
 
     def revoked(self, partitions: Sequence[int]) -> None:
         timeout_seconds = 0.0 if self._closing else self._revoke_timeout_seconds
-        finished = self._offsets.wait_until_done(partitions, timeout_seconds)
-        if self._consumer is not None:
-            self._offsets.commit(self._consumer, partitions)
+        consumer = self._consumer
+        finished = consumer is None or self._offsets.settle(consumer, partitions, timeout_seconds)
         self._let_go(partitions)
         log.info("partitions revoked", lane=self._lane.value, partitions=len(partitions), finished=finished)
 
@@ -183,15 +216,72 @@ class Intake:
         )
 
     def _let_go(self, partitions: Sequence[int]) -> None:
-        self._offsets.tracker.unassign(partitions)
+        self._offsets.unassign(partitions)
         self._paused.difference_update(partitions)
+        self._held = deque(message for message in self._held if message.partition not in partitions)
+        self._tell_suspects()
+
+    def _tell_suspects(self) -> None:
+        """The last suspect counts as one until it is answered."""
+        has_suspects = self._offsets.attempts.has_suspects
+        if has_suspects and not self._isolation.is_on:
+            log.warning(
+                "workers died again and again at the same offset, one request at a time until it is known which",
+                lane=self._lane.value,
+            )
+        if has_suspects or not (self._is_alone or self._in_flight.requests):
+            self._isolation.suspect(self._lane, has_suspects)
+
+    # --- whose turn it is -----------------------------------------------------------------------------
+
+    def _take(self, consumer: GroupConsumer, messages: list[Message]) -> None:
+        """Let in what was read, as far as it may run now."""
+        if self._is_alone:
+            self._leave_when_answered(consumer)
+        if self._isolation.is_on:
+            self._tell_suspects()
+        if (messages or self._held) and not self._is_alone and self._isolation.enter(self._lane):
+            try:
+                self._take_together(consumer, [*self._held, *messages] if self._held else messages)
+            finally:
+                self._isolation.leave(self._lane)
+            self._held.clear()
+            return
+        self._held.extend(messages)
+        if self._held and not self._is_alone and self._isolation.enter_alone(self._lane):
+            self._is_alone = True
+            self._take_alone(consumer)
+        if self._isolation.is_on:
+            self._isolation.wait(_POLL_SECONDS)
+
+    def _take_together(self, consumer: GroupConsumer, messages: list[Message]) -> None:
+        self._offsets.store(consumer, self._offsets.attempts.read(messages))
+        self._hand_on([self._admit(message) for message in messages])
+
+    def _take_alone(self, consumer: GroupConsumer) -> None:
+        """The oldest of what is held, once the group knows of it."""
+        attempts, message = self._offsets.attempts, self._held[0]
+        if attempts.is_guilty(message):
+            item = self._condemn(message)
+        elif self._offsets.store(consumer, attempts.alone(message)):
+            item = self._admit(message)
+        else:
+            return
+        item.is_alone = True
+        self._held.popleft()
+        self._hand_on([item])
+
+    def _leave_when_answered(self, consumer: GroupConsumer) -> None:
+        """Nobody else's turn comes before this one's mark is gone: it would be taken for guilty as well."""
+        if self._in_flight.requests == 0 and self._offsets.commit(consumer):
+            self._is_alone = False
+            self._isolation.leave(self._lane)
 
     # --- one message ----------------------------------------------------------------------------------
 
-    def _take(self, messages: list[Message]) -> None:
+    def _hand_on(self, items: list[RequestInFlight]) -> None:
         accepted = []
-        for message in messages:
-            item = self._admit(message)
+        for item in items:
             self._order.register(item)
             if item.error is None and not item.is_tombstone:
                 accepted.append(item)
@@ -199,6 +289,30 @@ class Intake:
                 self._on_failed(item)
         if accepted:
             self._on_accepted(accepted)
+
+    def _condemn(self, message: Message) -> RequestInFlight:
+        """A dead letter, unread: what is in it killed the process."""
+        starts = self._offsets.attempts.condemned(message)
+        log.error(
+            "a request kills the worker, kept as a dead letter",
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            starts=starts,
+        )
+        return RequestInFlight(
+            lane=self._lane,
+            message=message,
+            submitted=self._submit(message),
+            headers=parse_request_headers(message.headers),
+            destination=None,
+            reservation=self._in_flight.reserve(*_expected(message, None, None)),
+            error=UnanswerableError(
+                ErrorCode.KILLED_WORKER,
+                f"{starts} worker processes died while they had this request, the last with nothing else to do: "
+                "find out what in it they cannot bear before it is sent again",
+            ),
+        )
 
     def _admit(self, message: Message) -> RequestInFlight:
         """Decode and validate one message; whatever is wrong with it is noted in what is returned."""
@@ -284,10 +398,11 @@ class Intake:
                 param="input",
             )
         least = least_response_bytes(len(request.inputs), chosen.dim, request.encoding_format, chosen.embedding_type)
-        if least > self._max_response_bytes:
+        limit = self._sizes.limit(destination.topic)
+        if least > limit:
             raise RequestError(
                 ErrorCode.RESPONSE_TOO_LARGE,
-                f"the response would have at least {least} bytes, its topic takes {self._max_response_bytes}: "
+                f"the response would have at least {least} bytes, topic {destination.topic} takes {limit}: "
                 "send fewer inputs a request, or ask for encoding_format base64",
                 param="input",
             )

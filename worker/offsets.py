@@ -14,12 +14,16 @@ import structlog
 
 from transport.offsets import OffsetTracker
 
+from .attempts import Attempts
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from schemas.topics import Lane
     from transport.consumer import GroupConsumer
     from transport.offsets import Submitted
+
+    from .attempts import Mark
 
 log = structlog.get_logger("worker")
 
@@ -39,6 +43,8 @@ class LaneOffsets:
 
     def __init__(self, lane: Lane, commit_every_seconds: float) -> None:
         self.tracker = OffsetTracker()
+        self.attempts = Attempts()
+        """For the consumer's own thread only."""
         self._lane = lane
         self._every_seconds = commit_every_seconds
         self._last_commit_at = time.monotonic()
@@ -63,17 +69,63 @@ class LaneOffsets:
             self._last_commit_at = now
             self.commit(consumer)
 
-    def commit(self, consumer: GroupConsumer, partitions: Iterable[int] | None = None) -> None:
-        """Commit the watermarks that have moved; a transient failure is made up for by the next commit."""
-        ahead = self.tracker.committable(partitions)
-        if not ahead:
-            return
-        if consumer.commit(ahead):
-            self.commits += 1
-            self.tracker.committed(ahead)
-        else:
+    def commit(self, consumer: GroupConsumer, partitions: Iterable[int] | None = None) -> bool:
+        """Commit the watermarks that have moved; a transient failure is made up for by the next commit.
+
+        Returns:
+            Whether the group has them.
+        """
+        return self.store(consumer, self.attempts.beside(self.tracker.committable(partitions)))
+
+    def give_back(
+        self, consumer: GroupConsumer, partitions: Iterable[int] | None = None, *, commit: bool = True
+    ) -> None:
+        """What follows for partitions is an orderly end: no start of this process counts against their messages.
+
+        Args:
+            consumer: The lane's.
+            partitions: Only these; None: all that are held.
+            commit: Whether watermarks that have moved are committed with it.
+        """
+        ahead = self.tracker.committable(partitions) if commit else {}
+        self.store(consumer, self.attempts.given_back(ahead, partitions))
+
+    def store(self, consumer: GroupConsumer, marks: Mapping[int, Mark]) -> bool:
+        """Commit offsets with what is to stand beside them.
+
+        Returns:
+            Whether the group has them; False after a transient failure.
+        """
+        if not marks:
+            return True
+        offsets = {partition: mark.offset for partition, mark in marks.items()}
+        if not consumer.commit(offsets, {partition: mark.attempt.encode() for partition, mark in marks.items()}):
             self.failed_commits += 1
-            log.warning("commit failed, trying again", lane=self._lane.value, partitions=len(ahead))
+            log.warning("commit failed, trying again", lane=self._lane.value, partitions=len(marks))
+            return False
+        self.commits += 1
+        self.tracker.committed(offsets)
+        self.attempts.stored(marks)
+        return True
+
+    def hasten(self) -> None:
+        """From now on it is always time to commit."""
+        self._every_seconds = 0.0
+
+    def settle(self, consumer: GroupConsumer, partitions: Sequence[int], timeout_seconds: float) -> bool:
+        """Wait until nothing of partitions that are about to go is under way, up to the time; give them back.
+
+        Returns:
+            Whether nothing is under way.
+        """
+        finished = self.wait_until_done(partitions, timeout_seconds)
+        self.give_back(consumer, partitions)
+        return finished
+
+    def unassign(self, partitions: Sequence[int]) -> None:
+        """Forget these partitions: they are another's."""
+        self.tracker.unassign(partitions)
+        self.attempts.gone(partitions)
 
     def wait_until_done(self, partitions: Iterable[int] | None, timeout_seconds: float) -> bool:
         """Wait until nothing of these partitions is under way, or the time is up.

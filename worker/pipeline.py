@@ -16,41 +16,59 @@ import structlog
 
 from client.workers import WorkersView
 from schemas.causes import causes_of
-from schemas.topics import REPLIES, RESPONSES, Lane, TopicNames
+from schemas.topics import (
+    DEAD_LETTERS,
+    ERRORS,
+    REPLIES,
+    REQUESTS,
+    REQUESTS_INTERACTIVE,
+    RESPONSES,
+    TOPICS,
+    Lane,
+    TopicNames,
+)
 from transport.access import check_access
 from transport.cluster import Cluster
 from transport.consumer import AssignmentListener, GroupConsumer
 from transport.known_topics import KnownTopics
+from transport.limits import check_broker_limits, check_client_limits, check_dead_letters, message_limits
 from transport.producer import DeliveringProducer
 from transport.topic_setup import check_topics
 from transport.tracing import tracing_from_environment
+from transport.transactional_producer import TransactionalProducer
 
 from .access import worker_rights
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
+from .delivery import AtLeastOnce
 from .destinations import Destinations
 from .duplicates import Duplicates
 from .encoder.calibration import calibrated_budget, default_folder
 from .encoder.loading import load_model
 from .encoder.stage import EncoderStage
 from .errors import DrainError
+from .failures import is_held_against_requests
 from .garbage import loaded_left_alone
 from .intake import Intake
-from .offsets import LaneOffsets
+from .isolation import Isolation
 from .ordering import KeyOrder
 from .own_failures import OwnFailures
 from .planning import Planning
 from .publisher import Publisher
 from .scheduler import Scheduler
+from .sizes import Sizes
 from .stages import StageFailure, start_stage, tellable
 from .tokenization import Tokenization
 from .tracing import RequestSpans
+from .transactions import ExactlyOnce
 from .vector_cache import VectorCache
 from .watch.health import Phase
 from .watch.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .encoder.interface import LoadedModel
     from .request import RequestInFlight
     from .settings import WorkerSettings
@@ -58,8 +76,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger("worker")
 
 _BULK_LINGER_MS: Final = 20
+_BULK_COMPRESSION: Final = "zstd"
 _JOIN_SECONDS: Final = 5.0
 _WATCH_SECONDS: Final = 0.1
+_READ: Final = (REQUESTS, REQUESTS_INTERACTIVE)
+_PUBLISHED: Final = (RESPONSES, REPLIES, DEAD_LETTERS, ERRORS)
 _BEATS_SETTLE_SECONDS: Final = 1.5
 """Longer than a beat's interval, so that every live worker has been heard."""
 
@@ -95,17 +116,24 @@ class Worker:
         cluster = Cluster.connect(settings.kafka, self._stop)
         if cluster is None:
             return
+        check_client_limits(cluster, publishes=_PUBLISHED, reads=_READ)
         check_access(cluster, worker_rights(self._topics, settings))
         self._watch.health.enter(Phase.LOADING)
         check_topics(cluster, self._topics.all())
+        check_dead_letters(cluster, self._topics)
+        check_broker_limits(cluster, max(spec.max_message_bytes for spec in TOPICS))
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)
+        deliveries = self._deliveries(cluster, producers, in_flight)
+        if deliveries is None:
+            return
         beats = Beats(
             producers[Lane.INTERACTIVE],
             self._topics.workers,
             self.worker_id,
             settings.model,
             queued_tokens=lambda: sum(bound.tokens for bound in in_flight.values()),
+            lanes=settings.served_lanes,
         )
         self._watch.publishing(producers, beats)
         spans = None if tracing is None else RequestSpans(tracing, self._topics)
@@ -114,7 +142,7 @@ class Worker:
             model = self._load(cluster)
             if not self._stop.is_set():
                 with loaded_left_alone():
-                    self._serve(cluster, model, producers, in_flight, beats, spans)
+                    self._serve(cluster, model, deliveries, in_flight, beats, spans)
         finally:
             beats.stop()
             beating.join(_JOIN_SECONDS)
@@ -122,6 +150,31 @@ class Worker:
                 producer.close(_JOIN_SECONDS)
             if tracing is not None:
                 tracing.close()
+
+    def _deliveries(
+        self, cluster: Cluster, producers: Mapping[Lane, DeliveringProducer], in_flight: Mapping[Lane, InFlight]
+    ) -> dict[Lane, AtLeastOnce | ExactlyOnce] | None:
+        """How each lane's answers and offsets reach the broker; None when a stop was asked for meanwhile.
+
+        Raises:
+            SettingsError: The cluster lacks what exactly-once needs.
+            BrokerUnavailableError: The same, for the time being.
+        """
+        settings, every_seconds = self._settings, self._settings.commit_every_seconds
+        if settings.delivery == "at-least-once":
+            return {lane: AtLeastOnce(lane, every_seconds, producers) for lane in settings.served_lanes}
+        timeout_seconds = settings.transaction_timeout_seconds
+        producer = TransactionalProducer(
+            cluster,
+            f"{self._topics.group(Lane.BULK)}.{self.worker_id}",
+            "transactions",
+            linger_ms=_BULK_LINGER_MS,
+            compression=_BULK_COMPRESSION,
+            timeout_seconds=timeout_seconds,
+        )
+        if not producer.start(self._stop):
+            return None
+        return {Lane.BULK: ExactlyOnce(every_seconds, timeout_seconds, in_flight[Lane.BULK], producer)}
 
     def _load(self, cluster: Cluster) -> LoadedModel:
         started_at = time.monotonic()
@@ -152,49 +205,48 @@ class Worker:
         self,
         cluster: Cluster,
         model: LoadedModel,
-        producers: dict[Lane, DeliveringProducer],
+        deliveries: dict[Lane, AtLeastOnce | ExactlyOnce],
         in_flight: dict[Lane, InFlight],
         beats: Beats,
         spans: RequestSpans | None,
     ) -> None:
         settings, card, watch = self._settings, model.card, self._watch
-        offsets = {lane: LaneOffsets(lane, settings.commit_every_seconds) for lane in Lane}
         order = KeyOrder()
-        limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
-        if cluster.profile.max_message_bytes is not None:
-            limit = min(limit, cluster.profile.max_message_bytes)
+        isolation = Isolation(in_flight.values())
+        sizes = _sizes(cluster, self._topics, settings)
 
         def is_current(item: RequestInFlight) -> bool:
-            return offsets[item.lane].tracker.is_current(item.submitted)
+            return deliveries[item.lane].tracker.is_current(item.submitted)
 
         def close(item: RequestInFlight, acknowledged: bool) -> None:
             watch.closed(item, acknowledged)
-            in_flight[item.lane].release(item.reservation)
             if acknowledged:
-                offsets[item.lane].acknowledged(item.submitted)
+                deliveries[item.lane].acknowledged(item.submitted)
+            in_flight[item.lane].release(item.reservation)
+            isolation.closed()
 
         known_topics = KnownTopics(cluster)
         # One a lane, so that nobody waits behind a flood of bulk responses.
         publishers = {
             lane: Publisher(
-                producers,
+                deliveries,
                 self._topics,
                 known_topics,
                 order,
                 worker_id=self.worker_id,
                 card=card,
-                max_response_bytes=limit,
+                sizes=sizes,
                 is_current=is_current,
                 on_closed=close,
                 own_failures=OwnFailures(settings.own_failures),
             )
-            for lane in Lane
+            for lane in deliveries
         }
 
         def publish(item: RequestInFlight) -> None:
             publishers[item.lane].submit(item)
 
-        watch.serving(card, self.worker_id, offsets, in_flight, spans)
+        watch.serving(card, self.worker_id, deliveries, in_flight, spans)
         budget_tokens = settings.batch.budget_tokens or calibrated_budget(model, default_folder())
         encoder = EncoderStage(
             watch.measured(model.encoder, budget_tokens),
@@ -215,6 +267,7 @@ class Worker:
             card.max_tokens,
             in_flight,
             unpooled=card.unpooled,
+            too_large=sizes.too_large_for_sure,
             on_tokenized=encoder.submit,
             on_failed=publish,
         )
@@ -230,16 +283,17 @@ class Worker:
             publish(item)
 
         drain = threading.Event()
-        intakes = []
-        for lane in Lane:
+        intakes: dict[Intake, threading.Thread] = {}
+        for lane, delivery in deliveries.items():
             intake = Intake(
                 lane,
                 planning=planning,
                 destinations=destinations,
-                offsets=offsets[lane],
+                offsets=delivery,
                 in_flight=in_flight[lane],
                 order=order,
-                max_response_bytes=limit,
+                isolation=isolation,
+                sizes=sizes,
                 max_past_watermark=settings.bounds.messages_past_watermark,
                 gaps_are_losses=cluster.profile.gaps_are_losses,
                 revoke_timeout_seconds=settings.revoke_timeout_seconds,
@@ -247,35 +301,46 @@ class Worker:
                 on_accepted=accepted,
                 on_failed=failed,
             )
-            intakes.append(self._start_intake(cluster, lane, intake, drain))
+            intakes[intake] = self._start_intake(cluster, lane, intake, drain)
         for lane, publisher in publishers.items():
             start_stage(f"publisher-{lane.value}", publisher.run, self._failure)
+        transactions = [one for one in deliveries.values() if isinstance(one, ExactlyOnce)]
+        for exactly_once in transactions:
+            start_stage("transactions", exactly_once.run, self._failure)
         for _ in range(model.encoder.limits.slots):
             start_stage("encoder", encoder.run, self._failure)
         start_stage("tokenization", tokenization.run, self._failure)
         start_stage("tokenization-interactive", lambda: tokenization.run([Lane.INTERACTIVE]), self._failure)
         start_stage("watch", watch.run, self._failure)
-        watch.follow_lag(cluster, self._topics, offsets)
+        watch.follow_lag(cluster, self._topics, deliveries)
         beats.loaded(card)
         watch.health.serving(may_get_none_silently=cluster.group_protocol == "consumer")
         log.info("ready", worker=self.worker_id, broker=cluster.settings.bootstrap)
 
-        self._wait()
+        try:
+            self._wait()
+        except Exception as error:
+            if not is_held_against_requests(error):
+                _abandon(intakes)
+            raise
         log.info("draining", in_flight=sum(bound.requests for bound in in_flight.values()))
         watch.health.enter(Phase.DRAINING)
         beats.draining()
         drain.set()
         until = time.monotonic() + settings.drain_timeout_seconds + _JOIN_SECONDS
-        while any(thread.is_alive() for thread in intakes) and self._failure.error is None:
+        reading = list(intakes.values())
+        while any(thread.is_alive() for thread in reading) and self._failure.error is None:
             if time.monotonic() > until:
                 # A commit waits without end for a broker that is gone; what is not committed is read again.
                 raise DrainError("the broker did not take the last commits in time: what it lacks is answered again")
-            intakes[0].join(_WATCH_SECONDS)
+            reading[0].join(_WATCH_SECONDS)
         self._raise_failure()
         tokenization.stop()
         encoder.stop()
         for publisher in publishers.values():
             publisher.stop()
+        for exactly_once in transactions:
+            exactly_once.stop()
 
     def _start_intake(self, cluster: Cluster, lane: Lane, intake: Intake, drain: threading.Event) -> threading.Thread:
         settings = self._settings
@@ -311,6 +376,24 @@ class Worker:
             raise tellable(self._failure.stage, self._failure.error)
 
 
+def _sizes(cluster: Cluster, topics: TopicNames, settings: WorkerSettings) -> Sizes:
+    """What fits where: as the topics are configured, or as the table says where that cannot be read."""
+    limit = min(RESPONSES.max_message_bytes, REPLIES.max_message_bytes)
+    if cluster.profile.max_message_bytes is not None:
+        return Sizes(min(limit, cluster.profile.max_message_bytes), {})
+    destinations = {topics.responses, topics.replies, *settings.reply_topics, *settings.flat_topics}
+    return Sizes(limit, message_limits(cluster, sorted(destinations)))
+
+
+def _abandon(intakes: Mapping[Intake, threading.Thread]) -> None:
+    """Let the lanes take back what would count against the requests under way."""
+    for intake in intakes:
+        intake.abandon()
+    until = time.monotonic() + _JOIN_SECONDS
+    for thread in intakes.values():
+        thread.join(max(0.0, until - time.monotonic()))
+
+
 def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, DeliveringProducer]:
     def failed(error: BaseException) -> None:
         failure.report("delivery", error)
@@ -318,6 +401,6 @@ def _producers(cluster: Cluster, failure: StageFailure) -> dict[Lane, Delivering
     return {
         Lane.INTERACTIVE: DeliveringProducer(cluster, "interactive", linger_ms=0, on_failure=failed),
         Lane.BULK: DeliveringProducer(
-            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression="zstd", on_failure=failed
+            cluster, "bulk", linger_ms=_BULK_LINGER_MS, compression=_BULK_COMPRESSION, on_failure=failed
         ),
     }

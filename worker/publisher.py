@@ -2,14 +2,17 @@
 
 One thread. A request ends in a response, a tombstone, an error response, a dead letter, or the last two together;
 it is done when the broker has acknowledged each. Where a destination the caller chose cannot take an answer, the
-message becomes a dead letter; where the default destination or the dead-letter topic cannot, the worker stops.
+message becomes a dead letter; where the default destination or the dead-letter topic cannot, the worker stops. While
+something transient stands in the way, nothing is published but what failed by it, again and again, ever later.
 """
 
 from __future__ import annotations
 
 import queue
+import random
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -20,6 +23,7 @@ from schemas import headers as names
 from schemas.codec import encode_error, encode_flat, encode_response
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.quantization import quantize
+from transport.backoff import backoff_seconds
 from transport.producer import DeliveryFailure, FailureKind
 
 from .dead_letters import dead_letter_headers
@@ -34,19 +38,18 @@ if TYPE_CHECKING:
     from schemas.headers import Header
     from schemas.topics import Lane, TopicNames
     from transport.known_topics import KnownTopics
-    from transport.producer import DeliveringProducer
 
+    from .delivery import Outlet
     from .encoder.interface import ModelCard
     from .ordering import KeyOrder
     from .own_failures import OwnFailures
     from .request import RequestInFlight
+    from .sizes import Sizes
 
 log = structlog.get_logger("worker")
 
-_AGAIN_AFTER_SECONDS: Final = 0.1
-_HEADER_BYTES: Final = 1024
-"""Room for our own headers and the framing of a message, beside what the caller's headers take."""
-
+_FIRST_WAIT_SECONDS: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 5.0
 _LEFT_OUT: Final = ("", "headers", "headers,payload")
 """Of a dead letter, each time that it is too large: first the original headers, then the original bytes too."""
 
@@ -87,13 +90,13 @@ class Publisher:
     """The stage after the encoder.
 
     Args:
-        producers: One a lane.
+        outlets: Where messages go, one a lane.
         topics: Names of our topics.
         known_topics: Tells whether a destination exists.
         order: Order of the answers of one key.
         worker_id: Named in dead letters.
         card: The model's: its revision is named in responses, its ranges decide their numbers.
-        max_response_bytes: Largest message a destination takes, headers included.
+        sizes: What fits where.
         is_current: Whether a request's partition is still ours.
         on_closed: Gets every request once: True when the broker has all it led to, False when it was discarded.
         own_failures: Tells when too many requests fail through our fault; this publisher's alone.
@@ -102,31 +105,36 @@ class Publisher:
 
     def __init__(
         self,
-        producers: Mapping[Lane, DeliveringProducer],
+        outlets: Mapping[Lane, Outlet],
         topics: TopicNames,
         known_topics: KnownTopics,
         order: KeyOrder,
         *,
         worker_id: str,
         card: ModelCard,
-        max_response_bytes: int,
+        sizes: Sizes,
         is_current: Callable[[RequestInFlight], bool],
         on_closed: Callable[[RequestInFlight, bool], None],
         own_failures: OwnFailures,
         on_dead_letter: Callable[[ErrorCode], None] = lambda _: None,
     ) -> None:
-        self._producers = producers
+        self._outlets = outlets
         self._topics = topics
         self._known_topics = known_topics
         self._order = order
         self._worker_id = worker_id
         self._card = card
-        self._max_response_bytes = max_response_bytes
+        self._sizes = sizes
         self._is_current = is_current
         self._on_closed = on_closed
         self._own_failures = own_failures
         self._on_dead_letter = on_dead_letter
         self._queue: queue.SimpleQueue[_Entry] = queue.SimpleQueue()
+        self._again: list[_Published] = []
+        """Failed by something transient, in the order of failing."""
+        self._again_at = 0.0
+        self._rounds = 0
+        """Of them, since something was acknowledged."""
         self._counting = threading.Lock()
 
     def submit(self, item: RequestInFlight) -> None:
@@ -144,12 +152,33 @@ class Publisher:
             PublishError: The default destination or the dead-letter topic takes nothing, or librdkafka gave up.
             OwnFailuresError: Too many requests fail through our fault.
         """
-        while (entry := self._queue.get()) is not None:
-            if isinstance(entry, _Undelivered):
-                self._recover(entry)
+        held: deque[RequestInFlight] = deque()
+        stopping = False
+        while True:
+            if self._again and time.monotonic() >= self._again_at:
+                again, self._again = self._again, []
+                for published in again:
+                    self._publish_again(published)
+            while held and not self._again:
+                self._finish(held.popleft())
+            if stopping and not self._again:
+                return
+            try:
+                entry = self._queue.get(timeout=max(0.0, self._again_at - time.monotonic()) if self._again else None)
+            except queue.Empty:
                 continue
-            for item in self._order.finish(entry):
-                self._publish(item)
+            if entry is None:
+                stopping = True
+            elif isinstance(entry, _Undelivered):
+                self._recover(entry)
+            elif self._again:
+                held.append(entry)
+            else:
+                self._finish(entry)
+
+    def _finish(self, entry: RequestInFlight) -> None:
+        for item in self._order.finish(entry):
+            self._publish(item)
 
     # --- what a request ends in -----------------------------------------------------------------------
 
@@ -210,9 +239,8 @@ class Publisher:
             log.error("response cannot be encoded", **origin_of(item), error=type(error).__name__)
             item.fail(self._error_of(item, ErrorCode.INTERNAL_ERROR, "the response could not be encoded: our fault"))
             return None
-        room = self._max_response_bytes - _HEADER_BYTES - len(item.headers.correlation_id or b"")
-        if len(value) > room:
-            item.fail(self._too_large(item, len(value)))
+        if len(value) > self._sizes.room(item):
+            item.fail(self._sizes.error(item, len(value)))
             return None
         return value
 
@@ -326,8 +354,14 @@ class Publisher:
             else:
                 self._queue.put(_Undelivered(published, failure))
 
-        self._producers[published.item.lane].produce(
-            topic, key=key, value=value, headers=headers, partition=partition, on_delivery=delivered
+        self._outlets[published.item.lane].produce(
+            published.item,
+            topic,
+            key=key,
+            value=value,
+            headers=headers,
+            partition=partition,
+            on_delivery=delivered,
         )
 
     def _acknowledged(self, item: RequestInFlight) -> None:
@@ -335,12 +369,17 @@ class Publisher:
             item.unacknowledged -= 1
             done = item.unacknowledged == 0
         if done:
+            self._rounds = 0
             self._on_closed(item, True)
 
     def _recover(self, undelivered: _Undelivered) -> None:
         """Do what the table of failures says about a message that is not on its topic."""
         published, failure = undelivered.published, undelivered.failure
         item, kind = published.item, failure.kind
+        if kind is not FailureKind.FATAL and not self._is_current(item):
+            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
+            self._acknowledged(item)
+            return
         log.warning(
             "not delivered",
             what=published.kind.name.lower(),
@@ -350,13 +389,8 @@ class Publisher:
         )
         if kind is FailureKind.FATAL:
             raise PublishError(f"librdkafka gave up on {published.topic}: {failure.reason}")
-        if not self._is_current(item):
-            # The partition's next owner answers; of an earlier assignment, nothing is committed by this.
-            self._acknowledged(item)
-        elif kind is FailureKind.TRANSIENT:
-            # librdkafka has waited and retried already; this only keeps a failure that comes at once from spinning.
-            time.sleep(_AGAIN_AFTER_SECONDS)
-            self._publish_again(published)
+        if kind is FailureKind.TRANSIENT:
+            self._put_off(published)
         elif kind is FailureKind.TOO_LARGE:
             self._shorten(published, failure)
         elif published.must_exist:
@@ -364,9 +398,20 @@ class Publisher:
         else:
             self._keep(published, _CALLERS_FAULT[kind], failure)
 
+    def _put_off(self, published: _Published) -> None:
+        """Publish it again a little later: librdkafka has waited and retried already, so trouble lasts."""
+        if not self._again:
+            self._rounds += 1
+            self._again_at = time.monotonic() + backoff_seconds(
+                self._rounds, first=_FIRST_WAIT_SECONDS, most=_LONGEST_WAIT_SECONDS, random=random.random
+            )
+        self._again.append(published)
+
     def _publish_again(self, published: _Published) -> None:
         item, error = published.item, published.item.error
-        if published.kind is _Kind.DEAD_LETTER:
+        if not self._is_current(item):
+            self._acknowledged(item)
+        elif published.kind is _Kind.DEAD_LETTER:
             self._dead_letter(item, error or _unknown_error(), published.shortened)
         elif published.kind is _Kind.ERROR and isinstance(error, RequestError):
             self._error_response(item, error, published.shortened)
@@ -385,7 +430,7 @@ class Publisher:
                 raise PublishError(f"topic {published.topic} takes no messages this small: {failure.reason}")
             self._dead_letter(item, item.error or _unknown_error(), shortened + 1)
         elif published.kind is _Kind.ANSWER and item.request is not None:
-            error = self._too_large(item, None)
+            error = self._sizes.error(item)
             item.fail(error)
             self._fail(item, error)
         elif published.kind is _Kind.ERROR and isinstance(item.error, RequestError) and not shortened:
@@ -401,15 +446,6 @@ class Publisher:
             return
         item.error = UnanswerableError(code, f"topic {published.topic!r}: {failure.reason}")
         self._dead_letter(item, item.error)
-
-    def _too_large(self, item: RequestInFlight, size_bytes: int | None) -> RequestError:
-        size = "" if size_bytes is None else f", {size_bytes} bytes where {self._max_response_bytes} are taken"
-        return self._error_of(
-            item,
-            ErrorCode.RESPONSE_TOO_LARGE,
-            f"the response is too large for its topic{size}: send fewer inputs or less metadata a request, "
-            "or ask for encoding_format base64",
-        )
 
     def _error_of(self, item: RequestInFlight, code: ErrorCode, message: str) -> RequestError:
         request = item.request

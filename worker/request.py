@@ -54,6 +54,8 @@ class RequestInFlight:
     """Inputs not yet computed."""
     unacknowledged: int = 0
     """Messages published for this request that the broker has not confirmed."""
+    is_alone: bool = False
+    """Whether nothing else is under way in this process until it is answered."""
     _vectors: NDArray[np.float32] | None = field(default=None, repr=False)
 
     @property

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from schemas.topics import Lane
 
+from .deadlines import Deadlines
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
@@ -114,6 +116,7 @@ class _Window:
 
     def add(self, inputs: Sequence[WaitingInput]) -> None:
         for waiting in inputs:
+            waiting.taken = False
             waiting.came_after = self._batches
             self._youngest = waiting.generation
             self.tokens += waiting.tokens
@@ -151,6 +154,14 @@ class _Window:
         self._batches += 1
         self._forget_taken()
         return taken, cost.tokens
+
+    def drop(self, inputs: Sequence[WaitingInput]) -> None:
+        """Let go of inputs that need not be computed."""
+        for waiting in inputs:
+            waiting.taken = True
+            self.tokens -= waiting.tokens
+        self._by_tokens = [waiting for waiting in self._by_tokens if not waiting.taken]
+        self._forget_taken()
 
     def _forget_taken(self) -> None:
         if len(self._by_age) > 2 * len(self._by_tokens) + _TAKEN_KEPT:
@@ -210,6 +221,7 @@ class Scheduler:
         self._bulk_share = bulk_share
         self._interactive_bulk_seconds = interactive_bulk_seconds
         self._windows = {lane: _Window(is_padded) for lane in Lane}
+        self._deadlines = Deadlines()
         self._bulk_credit_tokens = 0.0
         self._interactive_seen_at: float | None = None
         self._tokens_per_second: float | None = None
@@ -225,6 +237,19 @@ class Scheduler:
         if lane is Lane.INTERACTIVE:
             self._interactive_seen_at = now
         self._windows[lane].add(inputs)
+        self._deadlines.add(inputs, len(self))
+
+    def expired(self, now_ms: float) -> list[WaitingInput]:
+        """Take out the inputs whose deadline has passed, so that no batch is cut with them.
+
+        Args:
+            now_ms: Of the clock that deadlines are given in.
+        """
+        passed = self._deadlines.passed(now_ms)
+        for lane in Lane if passed else ():
+            if of_lane := [waiting for waiting in passed if waiting.item.lane is lane]:
+                self._windows[lane].drop(of_lane)
+        return passed
 
     def next_batch(self, now: float, idle_slots: int = 1) -> Batch | None:
         """Cut the next batch; None when nothing waits.

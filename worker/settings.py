@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from schemas.requests import EmbeddingType
-from schemas.topics import SLUG_PATTERN
+from schemas.topics import SLUG_PATTERN, Lane
 from transport.settings import ProcessSettings
 
 _GROUP = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -127,8 +127,14 @@ class WorkerSettings(ProcessSettings):
     """Topics a request may name as its destination, beside `<prefix>.responses` and `<prefix>.replies*`."""
     flat_topics: list[str] = Field(default=[])
     """Topics a request may name that get the `flat` profile; `<prefix>.responses` may be listed too."""
+    delivery: Literal["at-least-once", "exactly-once"] = "at-least-once"
+    """`exactly-once`: answers and progress in transactions, `bulk` lane only, Apache Kafka only."""
+    lanes: list[Lane] = Field(default=[])
+    """Lanes to serve; none given: both, under `exactly-once` `bulk`."""
     commit_every_seconds: Annotated[float, Field(gt=0)] = 1.0
-    """Time between commits of what is answered."""
+    """Time between commits of what is answered, under `exactly-once` between transactions."""
+    transaction_timeout_seconds: Annotated[float, Field(ge=1)] = 15.0
+    """The broker aborts a transaction left open this long, within 10 s more; a killed worker's holds up readers."""
     drain_timeout_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a stopping worker answers what it has read."""
     revoke_timeout_seconds: Annotated[float, Field(ge=0)] = 3.0
@@ -147,3 +153,19 @@ class WorkerSettings(ProcessSettings):
     """How much later than its deadline a request counts as expired."""
     allow_mixed: bool = False
     """Join although live workers of this model show another revision."""
+
+    @field_validator("lanes")
+    @classmethod
+    def _nobody_waits_for_a_transaction(cls, lanes: list[Lane], others: ValidationInfo) -> list[Lane]:
+        if others.data.get("delivery") == "exactly-once" and Lane.INTERACTIVE in lanes:
+            raise ValueError(
+                "exactly-once is for bulk, a caller who waits would wait for transactions: leave interactive "
+                "out, and serve it by workers of their own (--lanes interactive)"
+            )
+        return lanes
+
+    @property
+    def served_lanes(self) -> list[Lane]:
+        """Lanes of this worker, interactive first."""
+        given = self.lanes or ([Lane.BULK] if self.delivery == "exactly-once" else list(Lane))
+        return [lane for lane in Lane if lane in given]

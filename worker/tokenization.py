@@ -23,6 +23,8 @@ from .scheduler import WaitingInput
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from schemas.errors import RequestError
+
     from .bounds import InFlight
     from .encoder.interface import Tokenizer
     from .request import RequestInFlight
@@ -41,6 +43,7 @@ class Tokenization:
         max_tokens: The model's limit for one input.
         in_flight: Bounds of each lane, corrected once tokens are counted.
         unpooled: By prefix, tokens at an input's front that pooling leaves out.
+        too_large: The error of a request whose response will not fit its destination, when that is sure.
         on_tokenized: Gets the inputs of requests that are fine.
         on_failed: Gets requests that are not.
     """
@@ -52,12 +55,14 @@ class Tokenization:
         in_flight: Mapping[Lane, InFlight],
         *,
         unpooled: Mapping[str, int] = MappingProxyType({}),
+        too_large: Callable[[RequestInFlight], RequestError | None] = lambda _: None,
         on_tokenized: Callable[[list[WaitingInput]], None],
         on_failed: Callable[[RequestInFlight], None],
     ) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._unpooled = unpooled
+        self._too_large = too_large
         self._in_flight = in_flight
         self._on_tokenized = on_tokenized
         self._on_failed = on_failed
@@ -132,13 +137,17 @@ class Tokenization:
     def _hand_on(self, item: RequestInFlight, inputs: list[Tokens]) -> None:
         for index, tokens in enumerate(inputs):
             if len(tokens.ids) > self._max_tokens:
-                error = too_long(tokens.length_before, self._max_tokens, index, is_counted=tokens.is_counted)
+                long = too_long(tokens.length_before, self._max_tokens, index, is_counted=tokens.is_counted)
                 if item.request is not None:
-                    error.request_id, error.metadata = item.request.id, item.request.metadata
-                item.fail(error)
+                    long.request_id, long.metadata = item.request.id, item.request.metadata
+                item.fail(long)
                 self._on_failed(item)
                 return
         item.prompt_tokens = sum(len(tokens.ids) for tokens in inputs)
+        if (error := self._too_large(item)) is not None:
+            item.fail(error)
+            self._on_failed(item)
+            return
         item.remaining = len(inputs)
         self._in_flight[item.lane].correct(item.reservation, tokens=item.prompt_tokens)
         # Token ids come as given, without a prefix.

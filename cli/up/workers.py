@@ -6,9 +6,11 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schemas.topics import Lane
 from transport.errors import SettingsError
 from worker.catalogue import build_worker_settings, read_catalogue
 from worker.devices import AUTO
+from worker.settings import WorkerSettings
 
 from ..workers_on_devices import metrics_port_of
 
@@ -41,8 +43,13 @@ def worker_commands(flags: Mapping[str, str | None], models: Path | None, config
         config: Settings file.
 
     Raises:
-        SettingsError: It is not clear which models are meant.
+        SettingsError: It is not clear which models are meant, or a lane that is asked on would have no worker.
     """
+    if set(WorkerSettings.build({}, config, "worker").served_lanes) != set(Lane):
+        raise SettingsError(
+            "workers that are started along with it must serve both lanes: leave `lanes` and `delivery` as they are, "
+            "or start `kafka-embeddings worker` by itself"
+        )
     given = [part for flag, value in flags.items() if value is not None for part in (flag, value)]
     if models is None or flags.get("--name") is not None:
         model = {"name": flags.get("--name"), "source": flags.get("--model"), "encoder": flags.get("--encoder")}

@@ -60,6 +60,23 @@ def test_a_benchmark_of_the_path_writes_finite_figures(benchmark: str, tmp_path:
 
 
 @pytest.mark.slow
+def test_the_benchmark_of_delivery_writes_finite_figures_on_a_real_kafka(
+    kafka_bootstrap: str, tmp_path: Path
+) -> None:
+    _run("delivery", ["--requests", "200", "--bootstrap", kafka_bootstrap], tmp_path)
+
+
+def test_without_a_kafka_the_benchmark_of_delivery_says_so_and_exits_with_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        import_module("benchmarks.delivery").main([])
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == "no Apache Kafka given (--bootstrap): nothing is measured\n"
+
+
+@pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.parametrize("benchmark", _WITH_MODEL)
 def test_a_benchmark_with_a_model_writes_finite_figures(benchmark: str, tmp_path: Path) -> None:

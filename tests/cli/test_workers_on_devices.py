@@ -103,7 +103,7 @@ def test_one_that_keeps_dying_takes_the_command_down_which_names_it(new_stack: S
         killed: set[int] = set()
         wait_until(lambda: len(_children(worker.pid)) == 2, "two processes", explain=worker.quote)
         survivor = _children(worker.pid)[0]
-        while len(killed) < 3:
+        while len(killed) < 6:
             wait_until(
                 lambda: bool(set(_children(worker.pid)) - killed - {survivor}), "the next one", explain=worker.quote
             )

@@ -616,6 +616,26 @@ def test_a_name_with_a_role_of_its_own_is_that_model_alone_also_while_its_worker
     _run(test())
 
 
+def test_workers_that_do_not_read_our_lane_are_no_workers_of_ours(
+    bench: _Bench, beat: Callable[[Beat], None]
+) -> None:
+    other_lane = _WORKER.model_copy(update={"worker_id": "w2", "lanes": [Lane.BULK]})
+
+    async def test() -> None:
+        async with bench.client() as client:
+            beat(other_lane)
+            beat(_WORKER)
+            await _until(lambda: client.workers() != [])
+            assert client.workers() == [_WORKER]
+            _leave(bench, _WORKER)
+            await _until(lambda: client.workers() == [])
+            with pytest.raises(RequestError, match="no worker is running"):
+                client.worker_of("m")
+            _leave(bench, other_lane)
+
+    _run(test())
+
+
 def test_a_model_is_found_by_its_name_and_its_aliases_once_a_worker_is_ready(
     bench: _Bench, beat: Callable[[Beat], None]
 ) -> None:

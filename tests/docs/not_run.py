@@ -104,6 +104,9 @@ NOT_RUN: Final[dict[str, NotRun]] = {
         "the embedded broker deletes nothing; run on a real Kafka by the tests of the command", _flags_exist
     ),
     "kafka-embeddings worker --bootstrap 127.0.0.1:9092": NotRun(UNTIL_STOPPED, _flags_exist),
+    "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --delivery exactly-once": NotRun(
+        "runs until it is stopped; run on a real Kafka by the tests of exactly-once", _flags_exist
+    ),
     "kafka-embeddings worker --bootstrap 127.0.0.1:9092 --slug bge-m3 --model ./models/bge-m3": NotRun(
         "needs that model", _flags_exist
     ),

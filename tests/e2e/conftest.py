@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 
-def _kafka_place(bootstrap: str) -> Place:
+def kafka_place_on(bootstrap: str) -> Place:
+    """Topics of a test's own on a real Kafka."""
     topics = TopicNames(f"e2e-{uuid.uuid4().hex[:8]}")
     create_topics(Cluster.probe(KafkaSettings(bootstrap=bootstrap)), topics.all())
     return Place(bootstrap, topics)
@@ -30,14 +31,14 @@ def _kafka_place(bootstrap: str) -> Place:
 @pytest.fixture
 def kafka_place(kafka_bootstrap: str) -> Place:
     """Topics of this test's own on a real Kafka."""
-    return _kafka_place(kafka_bootstrap)
+    return kafka_place_on(kafka_bootstrap)
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     """Topics of this test's own, on either broker."""
     if request.param == "kafka":
-        yield _kafka_place(request.getfixturevalue("kafka_bootstrap"))
+        yield kafka_place_on(request.getfixturevalue("kafka_bootstrap"))
         return
     with EmbeddedBroker() as broker:
         topics = TopicNames(f"e2e-{uuid.uuid4().hex[:8]}")

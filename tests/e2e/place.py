@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Lane, TopicNames
 from transport.messages import from_confluent
+from worker.attempts import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,10 +93,17 @@ class Place:
 
     def committed(self, lane: Lane) -> dict[int, int]:
         """The lane's progress: partition -> next offset."""
+        return {item.partition: item.offset for item in self._stored(lane)}
+
+    def remembered(self, lane: Lane) -> set[Attempt]:
+        """What stands beside the lane's committed offsets."""
+        return {Attempt.decode(item.metadata or "") for item in self._stored(lane)}
+
+    def _stored(self, lane: Lane) -> list[TopicPartition]:
         group = self.topics.group(lane)
         wanted = [ConsumerGroupTopicPartitions(group)]
         stored = self._admin.list_consumer_group_offsets(wanted)[group].result(timeout=10).topic_partitions
-        return {item.partition: item.offset for item in stored if item.offset >= 0}
+        return [item for item in stored if item.offset >= 0]
 
 
 class Reader:

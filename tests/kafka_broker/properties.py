@@ -77,6 +77,8 @@ def server_properties(
         # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
         "broker.heartbeat.interval.ms": 200,
         "broker.session.timeout.ms": 1000,
+        # How often transactions left open are looked for: every 10 s by default.
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
         **(overrides or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())

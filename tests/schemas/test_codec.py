@@ -17,12 +17,14 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from schemas import codec
 from schemas.beats import Beat, WorkerState
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
+from schemas.quantization import DTYPES, numbers_of
 from schemas.requests import (
     MAX_ID_BYTES,
     MAX_METADATA_DEPTH,
     MAX_MODEL_CHARACTERS,
     EmbeddingBody,
     EmbeddingRequest,
+    EmbeddingType,
     EncodingFormat,
 )
 
@@ -512,6 +514,33 @@ def test_no_response_is_smaller_than_its_least_size(shape: tuple[int, int], enco
 def test_the_least_size_of_base64_is_close(shape: tuple[int, int]) -> None:
     exact = len(response(unit_rows(*shape)))
     assert exact - 256 - 10 * shape[0] <= codec.least_response_bytes(*shape, EncodingFormat.BASE64) <= exact
+
+
+SIZED = {"request_id": "r\u00e9", "model": "m", "prompt_tokens": 4711, "metadata": {"a": [1.5, "\u0001"]}}
+
+
+@pytest.mark.parametrize("encoding", EncodingFormat)
+@pytest.mark.parametrize("kind", EmbeddingType)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (9, 3), (10, 8), (11, 9), (101, 384), (1001, 4), (2048, 1)])
+def test_the_size_told_before_there_are_vectors_is_exact_for_base64_and_no_more_than_numbers_take(
+    shape: tuple[int, int], kind: EmbeddingType, encoding: EncodingFormat
+) -> None:
+    inputs, dim = shape
+    vectors = np.zeros((inputs, numbers_of(kind, dim)), dtype=DTYPES[kind])
+    told = codec.sized_response_bytes(inputs=inputs, dim=dim, encoding=encoding, kind=kind, **SIZED)
+    written = len(codec.encode_response(vectors=vectors, encoding=encoding, **SIZED))
+    assert told == written if encoding is EncodingFormat.BASE64 else told <= written <= told + 1
+
+
+@pytest.mark.parametrize("encoding", EncodingFormat)
+@pytest.mark.parametrize("kind", EmbeddingType)
+@pytest.mark.parametrize("dim", [1, 2, 3, 384])
+def test_the_same_holds_for_a_flat_response(dim: int, kind: EmbeddingType, encoding: EncodingFormat) -> None:
+    vectors = np.zeros((1, numbers_of(kind, dim)), dtype=DTYPES[kind])
+    known: dict[str, Any] = {"request_id": "r", "model": "m", "dim": dim, "encoding": encoding, "metadata": {"é": 1}}
+    told = codec.sized_flat_bytes(kind=kind, **known)
+    written = len(codec.encode_flat(vectors=vectors, **known))
+    assert told == written if encoding is EncodingFormat.BASE64 else told <= written <= told + 1
 
 
 # --- responses read -------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ STATUSES = {
     "model_not_ready": 503,
     "timeout": 504,
     "internal_error": 500,
+    "killed_worker": 500,
     "not_found": 404,
     "method_not_allowed": 405,
     "wrong_topic": 400,

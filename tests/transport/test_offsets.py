@@ -215,3 +215,17 @@ class TrackerMachine(RuleBasedStateMachine):
 
 class TestTrackerMachine(TrackerMachine.TestCase):  # type: ignore[misc,valid-type]
     settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+
+
+def test_what_leads_is_done_from_the_watermark_on_without_a_gap() -> None:
+    tracker = OffsetTracker()
+    tracker.assign([0, 1, 2])
+    marks = {(p, offset): tracker.submit(p, offset)[0] for p in (0, 1) for offset in (5, 6, 7)}
+    done = {marks[0, 5], marks[0, 6], marks[1, 6], marks[1, 7]}
+
+    assert tracker.leading(done.__contains__) == {0: [marks[0, 5], marks[0, 6]]}
+    done.add(marks[1, 5])
+    assert tracker.leading(done.__contains__, [1, 2, 9]) == {1: [marks[1, 5], marks[1, 6], marks[1, 7]]}
+
+    tracker.acknowledge(marks[0, 5])
+    assert tracker.leading(done.__contains__, [0]) == {0: [marks[0, 6]]}

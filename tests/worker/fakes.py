@@ -13,6 +13,7 @@ from schemas.errors import RequestError
 from schemas.headers import parse_request_headers
 from schemas.requests import EmbeddingRequest, Truncate
 from schemas.topics import Lane
+from transport.consumer import Membership, Progress
 from transport.messages import Message
 from transport.offsets import Submitted
 from worker.bounds import Reservation
@@ -226,11 +227,17 @@ class FakeConsumer:
         self.paused: set[int] = set()
         self.held: set[int] = set()
         self.commits: list[dict[int, int]] = []
+        """Those that moved the group on."""
+        self.stored: dict[int, Progress] = {}
+        """What the group has."""
+        self._begins: dict[int, int] = {}
+        """Partition -> first offset read."""
         self.refuse_commits = 0
         self.retention_losses: dict[int, int] = {}
         self.first_offsets: dict[int, int] = {}
         self.closed = False
         self.events: list[str] = []
+        self.place: Membership | None = Membership("embedding.requests", object())
 
     def assign(self, *partitions: int) -> None:
         self.held.update(partitions)
@@ -248,7 +255,10 @@ class FakeConsumer:
         if not self._steps:
             self._when_done()
             return []
-        return self._steps.popleft()(self) or []
+        messages = self._steps.popleft()(self) or []
+        for message in messages:
+            self._begins.setdefault(message.partition, message.offset)
+        return messages
 
     def pause(self, partitions: Iterable[int]) -> None:
         chosen = set(partitions)
@@ -262,19 +272,30 @@ class FakeConsumer:
         self.paused -= chosen
         self.events.append(f"resume {sorted(chosen)}")
 
-    def commit(self, offsets: Mapping[int, int]) -> bool:
+    def commit(self, offsets: Mapping[int, int], metadata: Mapping[int, str] | None = None) -> bool:
         assert set(offsets) <= self.held, "only what is held can be committed"
         if self.refuse_commits:
             self.refuse_commits -= 1
             return False
-        self.commits.append(dict(offsets))
+        before = self._begins | {partition: stored.next_offset for partition, stored in self.stored.items()}
+        beside = metadata or {}
+        self.stored |= {p: Progress(offset, beside.get(p, "")) for p, offset in offsets.items()}
+        moved = {p: offset for p, offset in offsets.items() if before.get(p) != offset}
+        if moved:
+            self.commits.append(moved)
         return True
+
+    def progress(self, partitions: Iterable[int]) -> dict[int, Progress]:
+        return {partition: self.stored[partition] for partition in partitions if partition in self.stored}
+
+    def membership(self) -> Membership | None:
+        return self.place
 
     def first_offset(self, partition: int) -> int:
         return self.first_offsets.get(partition, 0)
 
-    def lost_to_retention(self, partitions: Iterable[int]) -> dict[int, int]:
-        return {p: self.retention_losses[p] for p in partitions if p in self.retention_losses}
+    def lost_to_retention(self, progress: Mapping[int, Progress]) -> dict[int, int]:
+        return dict(self.retention_losses)
 
     def close(self) -> None:
         self.listener.revoked(sorted(self.held))

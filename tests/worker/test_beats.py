@@ -11,6 +11,7 @@ import pytest
 
 from schemas.beats import Beat, WorkerState
 from schemas.codec import decode_beat
+from schemas.topics import Lane
 from transport.producer import DeliveryFailure, FailureKind
 from worker import beats as beats_module
 from worker.beats import Beats, check_revisions
@@ -63,7 +64,12 @@ class Running:
     def __init__(self, queued_tokens: int = 0) -> None:
         self.out = BeatsOut()
         self.beats = Beats(
-            cast("DeliveringProducer", self.out), "embedding.workers", "w1", SETTINGS, lambda: queued_tokens
+            cast("DeliveringProducer", self.out),
+            "embedding.workers",
+            "w1",
+            SETTINGS,
+            lambda: queued_tokens,
+            lanes=[Lane.BULK],
         )
         self.thread = threading.Thread(target=self.beats.run)
         self.thread.start()
@@ -85,6 +91,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
 def test_the_first_beat_says_loading_and_what_will_be_served(running: Running) -> None:
     beat = running.out.next_beat()
     assert (beat.worker_id, beat.model, beat.slug, beat.aliases) == ("w1", "m", "s", ["alias"])
+    assert beat.lanes == [Lane.BULK]
     assert (beat.state, beat.revision, beat.queued_tokens) == (WorkerState.LOADING, "", 77)
     assert beat.started_at_ms > 0
 

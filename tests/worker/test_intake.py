@@ -17,9 +17,11 @@ from transport.errors import FatalTransportError
 from worker.bounds import InFlight
 from worker.destinations import Destinations
 from worker.intake import Intake
+from worker.isolation import Isolation
 from worker.offsets import LaneOffsets
 from worker.ordering import KeyOrder
 from worker.planning import Planning
+from worker.sizes import Sizes
 
 from .fakes import DIM, FakeConsumer, a_card, a_message, a_value
 
@@ -43,6 +45,7 @@ class Bench:
         self.offsets = LaneOffsets(Lane.BULK, 0.0)
         self.in_flight = InFlight(max_tokens, max_bytes)
         self.order = KeyOrder()
+        self.isolation = Isolation([self.in_flight])
         self.accepted: list[RequestInFlight] = []
         self.failed: list[RequestInFlight] = []
         self.drain = threading.Event()
@@ -50,7 +53,8 @@ class Bench:
         known: dict[str, Any] = {
             "planning": Planning(a_card(), TopicNames()),
             "destinations": Destinations(TopicNames(), flat=["sink.docs"]),
-            "max_response_bytes": 10**6,
+            "offsets": self.offsets,
+            "sizes": Sizes(10**6, {}),
             "max_past_watermark": 10_000,
             "gaps_are_losses": False,
             "revoke_timeout_seconds": 0.0,
@@ -59,9 +63,9 @@ class Bench:
         }
         self.intake = Intake(
             Lane.BULK,
-            offsets=self.offsets,
             in_flight=self.in_flight,
             order=self.order,
+            isolation=self.isolation,
             on_failed=self.failed.append,
             **(known | changes),
         )
@@ -228,7 +232,7 @@ def test_a_flat_destination_takes_one_input_a_request(bench: Bench) -> None:
 
 
 def test_a_response_that_cannot_fit_its_topic_is_refused_before_it_is_computed() -> None:
-    bench = Bench(max_response_bytes=5000)
+    bench = Bench(sizes=Sizes(5000, {}))
     bench.run(
         assign(0),
         give(a_message(a_value("fits", ["a"] * 10)), a_message(a_value("does not", ["a"] * 200), offset=1)),

@@ -7,10 +7,12 @@ import threading
 import pytest
 
 from schemas.topics import Lane
+from transport.consumer import Progress
 from worker import offsets as offsets_module
+from worker.attempts import Attempt
 from worker.offsets import LaneOffsets, commit_is_due
 
-from .fakes import FakeConsumer
+from .fakes import FakeConsumer, a_message
 
 
 class Listener:
@@ -144,3 +146,43 @@ def test_what_was_read_under_an_earlier_assignment_moves_nothing() -> None:
     offsets.acknowledged(stale)
     offsets.commit(consumer)
     assert consumer.commits == []
+
+
+def test_hastened_each_look_commits() -> None:
+    offsets, consumer = lane_offsets(0, every_seconds=3600), a_consumer(0)
+    offsets.acknowledged(offsets.tracker.submit(0, 5)[0])
+    offsets.commit_if_due(consumer)
+    assert consumer.commits == []
+    offsets.hasten()
+    offsets.commit_if_due(consumer)
+    assert consumer.commits == [{0: 6}]
+
+
+def test_what_is_done_of_departing_partitions_is_committed_although_something_is_not() -> None:
+    offsets, consumer = lane_offsets(0, 1), a_consumer(0, 1)
+    for partition in (0, 1):
+        offsets.acknowledged(offsets.tracker.submit(partition, 5)[0])
+    offsets.tracker.submit(0, 6)
+    assert not offsets.settle(consumer, [0], 0.01)
+    assert consumer.commits == [{0: 6}]
+    assert offsets.settle(consumer, [1], 0.01)
+    offsets.unassign([0])
+    assert offsets.tracker.assigned == {1}
+
+
+def test_partitions_that_leave_take_back_the_start_that_was_counted_for_them() -> None:
+    offsets, consumer = lane_offsets(0), a_consumer(0)
+    consumer.stored[0] = Progress(5, Attempt(1, 3).encode())
+    offsets.attempts.assigned([0], consumer.progress([0]), {})
+    assert offsets.store(consumer, offsets.attempts.read([a_message(offset=5)]))
+    assert Attempt.decode(consumer.stored[0].metadata).attempt == 2
+    assert offsets.settle(consumer, [0], 0.0)
+    assert consumer.stored[0] == Progress(5, Attempt(1, 3).encode())
+
+
+def test_partitions_that_are_anothers_leave_no_suspect_behind() -> None:
+    offsets = lane_offsets(0)
+    offsets.attempts.assigned([0], {0: Progress(5, Attempt(2, 3).encode())}, {})
+    assert offsets.attempts.has_suspects
+    offsets.unassign([0])
+    assert not offsets.attempts.has_suspects

@@ -15,7 +15,13 @@ RESPONSE = Fate(error_response=True, dead_letter=False)
 DEAD_LETTER = Fate(error_response=False, dead_letter=True)
 BOTH = Fate(error_response=True, dead_letter=True)
 
-OURS = {ErrorCode.INTERNAL_ERROR, ErrorCode.OVERLOADED, ErrorCode.UNAVAILABLE, ErrorCode.MODEL_NOT_READY}
+OURS = {
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.KILLED_WORKER,
+    ErrorCode.OVERLOADED,
+    ErrorCode.UNAVAILABLE,
+    ErrorCode.MODEL_NOT_READY,
+}
 CONTRACT = set(ErrorCode) - OURS - {ErrorCode.TIMEOUT}
 
 

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.responses import EmbeddingResponse, ErrorResponse, FlatResponse
 from schemas.topics import Lane, TopicNames
 from transport.producer import DeliveryFailure, FailureKind
+from worker import publisher as publisher_module
+from worker.delivery import AtLeastOnce
 from worker.destinations import Profile
 from worker.errors import OwnFailuresError, PublishError
 from worker.ordering import KeyOrder
 from worker.own_failures import OwnFailures
 from worker.publisher import Publisher
 from worker.settings import OwnFailureSettings
+from worker.sizes import Sizes
 
 from .fakes import RESPONSES, FakeProducer, FakeTopics, Produced, a_card, an_item, answer, error_of, unit_vectors
 
@@ -55,13 +59,13 @@ class Bench:
         self.kept: list[ErrorCode] = []
         self.is_current = is_current
         self.publisher = Publisher(
-            cast("Any", self.producers),
+            {lane: AtLeastOnce(lane, 1.0, cast("Any", self.producers)) for lane in self.producers},
             TopicNames(),
             cast("Any", self.topics),
             self.order,
             worker_id="w1",
             card=a_card(revision="cafe"),
-            max_response_bytes=MAX_BYTES,
+            sizes=Sizes(MAX_BYTES, {}),
             is_current=lambda item: self.is_current(item),
             on_closed=lambda item, acknowledged: self.closed.append((item, acknowledged)),
             own_failures=OwnFailures(own_failures),
@@ -452,6 +456,17 @@ def test_nothing_is_sent_again_for_a_partition_that_left_meanwhile(bench: Bench)
     item = answer(an_item())
     [sent] = bench.publish(item)
     bench.is_current = lambda _: False
+    with capture_logs() as logs:
+        assert bench.deliver(sent, TRANSIENT) == []
+    assert len(bench.closed) == 1
+    # A rebalance does this to every request under way: no trouble, and no line for each.
+    assert logs == []
+
+
+def test_nothing_is_sent_again_for_a_partition_that_leaves_during_the_pause(bench: Bench) -> None:
+    [sent] = bench.publish(answer(an_item()))
+    is_ours = iter([True, False])
+    bench.is_current = lambda _: next(is_ours)
     assert bench.deliver(sent, TRANSIENT) == []
     assert len(bench.closed) == 1
 
@@ -591,3 +606,43 @@ def test_what_is_queued_before_a_stop_is_worked_off(bench: Bench) -> None:
     for number in range(5):
         bench.publisher.submit(answer(an_item(request_id=str(number))))
     assert [sent.key for sent in bench.work()] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_while_something_waits_to_be_sent_again_nothing_newer_overtakes_it(bench: Bench) -> None:
+    first, second = (
+        answer(an_item(request_id=name, key=name.encode(), offset=place)) for place, name in enumerate("ab")
+    )
+    [sent] = bench.publish(first)
+    bench.register(second)
+    sent.on_delivery(TRANSIENT)
+    bench.publisher.submit(second)
+    bench.work()
+    assert [produced.key for produced in bench.bulk] == [b"a", b"a", b"b"]
+
+
+def test_each_round_of_trouble_is_waited_out_longer_and_an_acknowledgement_begins_anew(bench: Bench) -> None:
+    waits: list[float] = []
+    given = publisher_module.backoff_seconds
+
+    def noted(tries: int, **known: Any) -> float:
+        waits.append(given(tries, **known | {"random": lambda: 1.0}))
+        return 0.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publisher_module, "backoff_seconds", noted)
+        [sent] = bench.publish(answer(an_item()))
+        for _ in range(8):
+            [sent] = bench.deliver(sent, TRANSIENT)
+        bench.deliver(sent)
+        [other] = bench.publish(answer(an_item(request_id="r2", offset=1)))[-1:]
+        bench.deliver(other, TRANSIENT)
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1])
+
+
+def test_what_runs_alone_is_not_held_back_for_company(bench: Bench) -> None:
+    item = answer(an_item())
+    item.is_alone = True
+    bench.publish(item)
+    assert bench.bulk == []
+    [sent] = bench.producers[Lane.INTERACTIVE].produced
+    assert sent.key == b"r1"

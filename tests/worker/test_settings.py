@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from schemas.topics import TOPICS, TopicNames
+from schemas.topics import TOPICS, Lane, TopicNames
 from worker.settings import BatchSettings, BoundSettings, ModelSettings, OwnFailureSettings, WorkerSettings
 
 GROUPS: list[type[BaseModel]] = [ModelSettings, BatchSettings, BoundSettings, OwnFailureSettings]
@@ -29,6 +30,23 @@ def test_without_any_setting_the_packaged_model_is_served_under_the_default_pref
     )
     assert len(TopicNames(settings.topic_prefix, settings.model.slug).all()) == len(TOPICS)
     assert settings.bounds.messages_past_watermark == 10_000
+
+
+@pytest.mark.parametrize(
+    ("given", "served"),
+    [
+        ({}, [Lane.INTERACTIVE, Lane.BULK]),
+        ({"lanes": ["bulk", "interactive"]}, [Lane.INTERACTIVE, Lane.BULK]),
+        ({"lanes": ["interactive"]}, [Lane.INTERACTIVE]),
+        ({"delivery": "exactly-once"}, [Lane.BULK]),
+        ({"delivery": "exactly-once", "lanes": ["bulk"]}, [Lane.BULK]),
+    ],
+    ids=str,
+)
+def test_lanes_are_served_as_said_and_under_exactly_once_bulk_alone(
+    given: dict[str, Any], served: list[Lane]
+) -> None:
+    assert WorkerSettings(**given).served_lanes == served
 
 
 @pytest.mark.parametrize("group", [WorkerSettings, *GROUPS])

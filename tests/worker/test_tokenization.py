@@ -12,7 +12,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from schemas.errors import ErrorCode
+from schemas.errors import ErrorCode, RequestError
 from schemas.topics import Lane
 from worker import tokenization as tokenization_module
 from worker.bounds import InFlight
@@ -350,3 +350,21 @@ def test_a_thread_for_interactive_requests_leaves_bulk_ones_alone(bench: Bench) 
 
     assert not thread.is_alive()
     assert [inputs[0].item for inputs in bench.tokenized] == [interactive]
+
+
+def test_a_response_that_will_not_fit_is_told_once_the_tokens_are_counted_and_nothing_is_computed(
+    bench: Bench,
+) -> None:
+    counted: list[int] = []
+    error = RequestError(ErrorCode.RESPONSE_TOO_LARGE, "no")
+
+    def too_large(item: RequestInFlight) -> RequestError | None:
+        counted.append(item.prompt_tokens)
+        return error if item.prompt_tokens == 3 else None
+
+    bench.stage._too_large = too_large
+    fits, does_not = an_item(["one two"], request_id="fits"), an_item(["a", "b c"], request_id="does not")
+    bench.tokenize(fits, does_not)
+    assert counted == [2, 3]
+    assert [[waiting.item for waiting in inputs] for inputs in bench.tokenized] == [[fits]]
+    assert (bench.failed, does_not.error) == ([does_not], error)

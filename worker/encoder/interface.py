@@ -110,6 +110,7 @@ class Encoder(Protocol):
 
         Raises:
             DeviceMemoryError: The device has no room for this batch; a smaller one may fit.
+            DeviceLostError: The device computes nothing any more.
         """
 
     def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:

@@ -4,12 +4,14 @@ As many threads as the encoder has slots, each with one batch at a time. Where t
 the slot beyond what it computes side by side launches the next batch ahead, unless interactive traffic is about. A
 batch that fails is halved until the request at fault stands alone; its neighbours are answered. When input after
 input fails, the fault is ours and the worker stops. Where the device had no room, batches are smaller from then on,
-and grow back. Same inputs are computed once; who is behind whom, `duplicates` keeps.
+and grow back; where it is lost, the process ends. Same inputs are computed once; who is behind whom, `duplicates`
+keeps.
 """
 
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -18,8 +20,10 @@ import numpy as np
 import structlog
 
 from schemas.errors import ErrorCode, RequestError
+from transport.backoff import backoff_seconds
 
-from ..errors import DeviceMemoryError, EncoderBrokenError
+from ..errors import EncoderBrokenError
+from ..failures import Remedy, remedy_for
 from ..outcomes import deadline_error
 from ..request import origin_of
 
@@ -40,6 +44,12 @@ _FAILURES_IN_A_ROW: Final = 16
 requests that wait for the same input."""
 
 
+_TRIES_FOR_ROOM: Final = 4
+"""Of one input that the device has no room for: somebody else may hold it for a moment."""
+_FIRST_WAIT_SECONDS: Final = 0.1
+_LONGEST_WAIT_SECONDS: Final = 1.0
+
+
 class EncoderStage:
     """The stage between scheduler and publisher.
 
@@ -50,6 +60,7 @@ class EncoderStage:
         is_current: Whether a request's partition is still ours.
         on_finished: Gets every request whose last input is dealt with.
         clock_skew_seconds: How much later than its deadline a request counts as expired.
+        sleep: Waits so many seconds.
     """
 
     def __init__(
@@ -61,7 +72,9 @@ class EncoderStage:
         is_current: Callable[[RequestInFlight], bool],
         on_finished: Callable[[RequestInFlight], None],
         clock_skew_seconds: float,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._sleep = sleep
         self._encoder = encoder
         self._scheduler = scheduler
         self._duplicates = duplicates
@@ -105,6 +118,7 @@ class EncoderStage:
 
         Raises:
             EncoderBrokenError: Input after input failed.
+            DeviceLostError: The device computes nothing any more; what was under way is not answered.
         """
         while (batch := self._next()) is not None:
             try:
@@ -115,16 +129,21 @@ class EncoderStage:
                     self._ready.notify_all()
 
     def _next(self) -> Batch | None:
-        limits = self._encoder.limits
-        with self._ready:
-            while not self._stopped:
-                now = time.monotonic()
-                idle = limits.computing - self._under_way
-                if len(self._scheduler) and (idle > 0 or self._scheduler.may_launch_ahead(now)):
-                    self._under_way += 1
-                    return self._scheduler.next_batch(now, idle)
-                self._ready.wait()
-        return None
+        """The next batch; None once stopped. Deadlines that passed are noticed before it is cut."""
+        while True:
+            with self._ready:
+                if self._stopped:
+                    return None
+                expired = self._scheduler.expired(time.time() * 1000 - self._clock_skew_ms)
+                if not expired:
+                    now = time.monotonic()
+                    idle = self._encoder.limits.computing - self._under_way
+                    if len(self._scheduler) and (idle > 0 or self._scheduler.may_launch_ahead(now)):
+                        self._under_way += 1
+                        return self._scheduler.next_batch(now, idle)
+                    self._ready.wait()
+            for successor in self._wanted(expired):
+                self._schedule([successor])
 
     def _compute(self, batch: Batch) -> None:
         inputs = self._wanted(batch.inputs)
@@ -133,8 +152,11 @@ class EncoderStage:
         started_at = time.monotonic()
         try:
             vectors = self._encoder.encode(*_arguments(inputs))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the neighbours must be answered
-            if isinstance(error, DeviceMemoryError):
+        except Exception as error:
+            remedy = remedy_for(error)
+            if remedy is Remedy.STOP:
+                raise
+            if remedy is Remedy.SMALLER:
                 with self._ready:
                     self._scheduler.out_of_memory(batch.cost_tokens)
             self._isolate(inputs, error)
@@ -202,7 +224,9 @@ class EncoderStage:
         [waiting] = wanted
         try:
             vector = self._encoder.recompute(waiting.ids, waiting.item.dim, waiting.unpooled)
-        except Exception as error:  # noqa: BLE001 - reported as our fault
+        except Exception as error:
+            if remedy_for(error) is Remedy.STOP:
+                raise
             self._give_up(waiting, error)
             return
         if np.isfinite(vector).all():
@@ -215,6 +239,8 @@ class EncoderStage:
         wanted = self._wanted(inputs)
         if wanted != inputs:
             self._try_again(wanted)
+        elif len(inputs) == 1 and remedy_for(error) is Remedy.SMALLER:
+            self._try_for_room(inputs[0], error)
         elif len(inputs) == 1:
             self._give_up(inputs[0], error)
         else:
@@ -229,10 +255,38 @@ class EncoderStage:
             return
         try:
             vectors = self._encoder.encode(*_arguments(inputs))
-        except Exception as error:  # noqa: BLE001 - halved further
+        except Exception as error:
+            if remedy_for(error) is Remedy.STOP:
+                raise
             self._isolate(inputs, error)
         else:
             self._deliver(inputs, vectors)
+
+    def _try_for_room(self, waiting: WaitingInput, error: Exception) -> None:
+        """One input by itself, until the device has room for it or the tries are used up."""
+        for tries in range(1, _TRIES_FOR_ROOM):
+            seconds = backoff_seconds(
+                tries, first=_FIRST_WAIT_SECONDS, most=_LONGEST_WAIT_SECONDS, random=random.random
+            )
+            log.warning("no room for one input, trying again", tokens=waiting.tokens, seconds=round(seconds, 2))
+            self._sleep(seconds)
+            wanted = self._wanted([waiting])
+            if wanted != [waiting]:
+                self._try_again(wanted)
+                return
+            try:
+                vectors = self._encoder.encode(*_arguments([waiting]))
+            except Exception as again:
+                remedy = remedy_for(again)
+                if remedy is Remedy.STOP:
+                    raise
+                if remedy is Remedy.APART:
+                    self._give_up(waiting, again)
+                    return
+            else:
+                self._deliver([waiting], vectors)
+                return
+        self._give_up(waiting, error)
 
     def _give_up(self, waiting: WaitingInput, error: Exception) -> None:
         item = waiting.item

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import torch
 
-from ..errors import DeviceMemoryError
+from ..errors import DeviceLostError
+from .device_errors import device_error
 from .interface import Limits
 from .layout import to_device
 
@@ -67,20 +68,32 @@ class TorchEncoder:
     ) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
         self._prepare_thread()
-        try:
-            return self._vectors(self._forward, batch, dims, unpooled)
-        except torch.OutOfMemoryError as error:
-            # Its traceback holds the tensors that the next, smaller try needs the room of.
-            message = str(error)
-        torch.cuda.empty_cache()
-        raise DeviceMemoryError(message)
+        return self._told_apart(lambda: self._vectors(self._forward, batch, dims, unpooled))
 
     def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
         """See `interface.Encoder`."""
+        return self._told_apart(lambda: self._vectors(self._float32(), [ids], [dim], [unpooled])[0, :dim])
+
+    def _float32(self) -> Forward:
         with self._making:
             if self._recomputing is None:
                 self._recomputing = self._in_float32()
-        return self._vectors(self._recomputing, [ids], [dim], [unpooled])[0, :dim]
+            return self._recomputing
+
+    @staticmethod
+    def _told_apart(compute: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+        """What is computed, or the device's own error in place of torch's."""
+        try:
+            return compute()
+        except Exception as error:
+            about_device = device_error(error)
+            if about_device is None:
+                raise
+            if isinstance(about_device, DeviceLostError):
+                raise about_device from error
+        # Here the error is gone, whose traceback holds the tensors that the next, smaller try needs the room of.
+        torch.cuda.empty_cache()
+        raise about_device
 
     def _prepare_thread(self) -> None:
         """torch's number of threads, and its current GPU, belong to the thread that calls it."""

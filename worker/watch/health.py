@@ -12,7 +12,7 @@ from schemas.topics import Lane
 from .samples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ..stages import StageFailure
 
@@ -35,9 +35,11 @@ class Health:
 
     Args:
         failure: Tells when a stage has died.
+        lanes: Those that the worker serves.
     """
 
-    def __init__(self, failure: StageFailure) -> None:
+    def __init__(self, failure: StageFailure, lanes: Collection[Lane] = tuple(Lane)) -> None:
+        self._lanes = lanes
         self._failure = failure
         self._lock = threading.Lock()
         self._joined: set[Lane] = set()
@@ -90,7 +92,7 @@ class Health:
         if dead is not None:
             return dead
         with self._lock:
-            has_joined = len(self._joined) == len(Lane) or (
+            has_joined = len(self._joined) == len(self._lanes) or (
                 self._waits_since is not None and time.monotonic() - self._waits_since >= _STANDBY_SECONDS
             )
             return None if self._phase is Phase.SERVING and has_joined else self._phase.value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transport.consumer import AssignmentListener
 
     from ..bounds import InFlight
-    from ..offsets import LaneOffsets
+    from ..delivery import Committer
     from .health import Health
 
 log = structlog.get_logger("worker")
@@ -38,7 +38,7 @@ class LaneProgress:
         in_flight: Its bounds.
     """
 
-    def __init__(self, lane: Lane, offsets: LaneOffsets, in_flight: InFlight) -> None:
+    def __init__(self, lane: Lane, offsets: Committer, in_flight: InFlight) -> None:
         self._lane = lane
         self._offsets = offsets
         self._in_flight = in_flight
@@ -67,7 +67,7 @@ class Lag:
         offsets: Say which partitions are held.
     """
 
-    def __init__(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, LaneOffsets]) -> None:
+    def __init__(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, Committer]) -> None:
         self._offsets = offsets
         self._readers = {lane: LagReader(cluster, topics.requests_of(lane), topics.group(lane)) for lane in offsets}
         self._told: dict[Lane, tuple[float, dict[int, int]]] = {}

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from ..beats import Beats
     from ..bounds import InFlight
+    from ..delivery import Committer
     from ..encoder.interface import Encoder, ModelCard
-    from ..offsets import LaneOffsets
     from ..request import RequestInFlight
     from ..settings import WorkerSettings
     from ..stages import StageFailure
@@ -63,7 +63,7 @@ class Watch:
 
     def __init__(self, settings: WorkerSettings, failure: StageFailure) -> None:
         self._settings = settings
-        self.health = Health(failure)
+        self.health = Health(failure, settings.served_lanes)
         self._books = {lane: LaneBooks(lane) for lane in Lane}
         self._stuck = {lane: StuckWatch() for lane in Lane}
         self._spans: RequestSpans | None = None
@@ -124,16 +124,16 @@ class Watch:
         self,
         card: ModelCard,
         worker_id: str,
-        offsets: Mapping[Lane, LaneOffsets],
+        offsets: Mapping[Lane, Committer],
         in_flight: Mapping[Lane, InFlight],
         spans: RequestSpans | None,
     ) -> None:
         """The model is loaded, and requests are about to be read."""
         self._spans = spans
         self._sources.append(_Card(card, worker_id))
-        self._sources.extend(LaneProgress(lane, offsets[lane], in_flight[lane]) for lane in Lane)
+        self._sources.extend(LaneProgress(lane, offsets[lane], in_flight[lane]) for lane in offsets)
 
-    def follow_lag(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, LaneOffsets]) -> None:
+    def follow_lag(self, cluster: Cluster, topics: TopicNames, offsets: Mapping[Lane, Committer]) -> None:
         """Ask the broker how far the lanes are behind, from now on, where anybody can learn of it."""
         if self._server is not None:
             lag = Lag(cluster, topics, offsets)

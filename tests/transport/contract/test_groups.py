@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from transport.consumer import Progress
 from transport.offsets import OffsetTracker
 
 from ..testbed import BOUND_SECONDS, POLL_SECONDS, Member, members, wait_until
@@ -76,6 +77,23 @@ def test_a_group_goes_on_at_the_committed_offset_and_replays_what_was_not_commit
         second.read(6)
 
     assert second.values == [b"%d" % number for number in range(4, 10)]
+
+
+def test_what_stands_beside_a_commit_is_there_for_the_next_member_and_gone_with_the_next_commit(
+    grouping: Testbed,
+) -> None:
+    topic = grouping.new_topic(2)
+    grouping.publish(topic, b"1", b"2", b"3")
+    with members(grouping.cluster, topic, f"{topic}.group") as (first,):
+        first.read(3)
+        assert first.consumer.progress([0, 1]) == {}
+        assert first.consumer.commit({0: 0, 1: 0}, {0: '{"attempt":1}'})
+
+    with members(grouping.cluster, topic, f"{topic}.group") as (second,):
+        second.read(3)
+        assert second.consumer.progress([0, 1]) == {0: Progress(0, '{"attempt":1}'), 1: Progress(0, "")}
+        assert second.consumer.commit({0: 1})
+        assert second.consumer.progress([0]) == {0: Progress(1, "")}
 
 
 def test_groups_read_the_same_topic_each_for_itself(testbed: Testbed) -> None:
@@ -229,7 +247,8 @@ def test_use_from_a_thread_that_does_not_own_the_consumer_is_refused(testbed: Te
             lambda: member.consumer.pause([0]),
             lambda: member.consumer.resume([0]),
             lambda: member.consumer.commit({0: 1}),
-            lambda: member.consumer.lost_to_retention([0]),
+            lambda: member.consumer.progress([0]),
+            lambda: member.consumer.lost_to_retention({}),
             member.consumer.close,
         ]
 
@@ -257,6 +276,6 @@ def test_nothing_counts_as_lost_to_retention_while_all_messages_are_there(testbe
     testbed.publish(topic, b"1", b"2")
     with members(testbed.cluster, topic, f"{topic}.group") as (member,):
         member.read(2)
-        assert member.consumer.lost_to_retention([0]) == {}
+        assert member.consumer.lost_to_retention(member.consumer.progress([0])) == {}
         assert member.consumer.commit({0: 1})
-        assert member.consumer.lost_to_retention([0]) == {}
+        assert member.consumer.lost_to_retention(member.consumer.progress([0])) == {}

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 
 from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError
+from schemas.headers import encode_number
 from schemas.topics import Lane
 from tests.stack.waiting import wait_until
 from worker.duplicates import Duplicates
 from worker.encoder import stage as stage_module
 from worker.encoder.interface import Limits
 from worker.encoder.stage import EncoderStage
-from worker.errors import DeviceMemoryError, EncoderBrokenError
+from worker.errors import DeviceLostError, DeviceMemoryError, EncoderBrokenError
 from worker.scheduler import Scheduler, WaitingInput
 from worker.vector_cache import VectorCache
 
@@ -145,6 +146,7 @@ class Bench:
         self.duplicates = Duplicates(cache)
         self.finished: list[RequestInFlight] = []
         self.is_current: Callable[[RequestInFlight], bool] = lambda _: True
+        self.slept: list[float] = []
         self._expected = 0
         self._numbers = itertools.count(1)
         self.stage = self.new_stage()
@@ -157,6 +159,7 @@ class Bench:
             is_current=lambda item: self.is_current(item),
             on_finished=self._finish,
             clock_skew_seconds=1.0,
+            sleep=self.slept.append,
         )
 
     def _finish(self, item: RequestInFlight) -> None:
@@ -773,3 +776,116 @@ def test_a_batch_launched_ahead_is_measured_from_the_moment_the_device_is_free(
             encoder.end(batches=1)
             wait_until(lambda: len(measured) == int(clock.now - 100), "a measurement")
     assert measured == [1.0, seconds]
+
+
+# --- trouble of the device ---------------------------------------------------------------------------------
+
+
+class NoRoomAtFirst(FakeEncoder):
+    """Somebody else holds the device's memory for so many calls."""
+
+    def __init__(self, calls: int, *, lost_then: bool = False) -> None:
+        super().__init__()
+        self._calls, self._lost_then = calls, lost_then
+
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
+        vectors = super().encode(batch, dims)
+        if len(self.batches) <= self._calls:
+            raise DeviceMemoryError("no room")
+        if self._lost_then:
+            raise DeviceLostError("CUDA error: device-side assert triggered")
+        return vectors
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_one_input_without_room_is_tried_again_ever_later(calls: int) -> None:
+    bench = Bench(NoRoomAtFirst(calls))
+    item = bench.compute(1)
+    bench.run()
+    assert holds_vectors_of(item, 1)
+    assert len(bench.slept) == calls
+    assert all(0.05 * 2**number <= seconds <= 0.1 * 2**number for number, seconds in enumerate(bench.slept))
+
+
+def test_one_input_that_never_has_room_fails_alone_and_its_neighbours_are_answered() -> None:
+    bench = Bench(RoomFor(0))
+    item = bench.compute(1)
+    bench.run()
+    assert error_of(item).code is ErrorCode.INTERNAL_ERROR
+    assert len(bench.slept) == 3
+    assert bench.encoder.batches == [[1]] * 4
+
+
+def test_a_request_that_expires_while_room_is_waited_for_is_not_computed() -> None:
+    bench = Bench(NoRoomAtFirst(1))
+    item = bench.compute(1, headers=[(names.DEADLINE, encode_number(int(time.time() * 1000) - 900))])
+    bench.stage._sleep = lambda _: setattr(bench.stage, "_clock_skew_ms", 0.0)
+    bench.run()
+    assert error_of(item).code is ErrorCode.TIMEOUT
+    assert bench.encoder.batches == [[1]]
+
+
+class LosesTheDevice(FakeEncoder):
+    """What fails here takes the device along."""
+
+    def encode(
+        self, batch: Sequence[Sequence[int]], dims: Sequence[int], unpooled: Sequence[int] = ()
+    ) -> NDArray[np.float32]:
+        try:
+            return super().encode(batch, dims)
+        except RuntimeError as error:
+            raise DeviceLostError("CUDA error: device-side assert triggered") from error
+
+    def recompute(self, ids: Sequence[int], dim: int, unpooled: int = 0) -> NDArray[np.float32]:
+        try:
+            return super().recompute(ids, dim)
+        except RuntimeError as error:
+            raise DeviceLostError("CUDA error: device-side assert triggered") from error
+
+
+@pytest.mark.parametrize("marker", [FAILS, RECOMPUTE_FAILS])
+def test_a_lost_device_ends_the_stage_and_answers_nobody_wrongly(marker: int) -> None:
+    bench = Bench(LosesTheDevice())
+    bench.compute(1, marker)
+    bench.compute(2)
+    with pytest.raises(DeviceLostError):
+        bench.run()
+    assert all(item.error is None for item in bench.finished)
+    assert len(bench.encoder.batches) == 1
+
+
+@pytest.mark.parametrize("encoder", [NoRoomAtFirst(1, lost_then=True), NoRoomAtFirst(3, lost_then=True)])
+def test_a_device_lost_while_room_was_sought_ends_the_stage_as_well(encoder: FakeEncoder) -> None:
+    bench = Bench(encoder)
+    bench.compute(1, 2)
+    with pytest.raises(DeviceLostError):
+        bench.run()
+    assert bench.finished == []
+
+
+# --- deadlines ---------------------------------------------------------------------------------------------
+
+
+def test_a_deadline_that_passed_while_waiting_is_noticed_before_a_batch_is_cut() -> None:
+    bench = Bench(max_inputs=2)
+    past = [(names.DEADLINE, encode_number(int(time.time() * 1000) - 5000))]
+    first_late, first, second_late, second = (
+        bench.compute(number, headers=past if number % 2 else []) for number in (1, 2, 3, 4)
+    )
+    bench.run()
+    assert [error_of(item).code for item in (first_late, second_late)] == [ErrorCode.TIMEOUT] * 2
+    # Batches cut first and sorted out afterwards would have been half empty.
+    assert bench.encoder.batches == [[2, 4]]
+    assert (first.error, second.error) == (None, None)
+
+
+def test_the_same_input_of_a_request_that_has_not_expired_is_computed_in_its_place() -> None:
+    bench = Bench()
+    late = bench.compute(1, same=True, headers=[(names.DEADLINE, encode_number(int(time.time() * 1000) - 5000))])
+    follows = bench.compute(1, same=True)
+    bench.run()
+    assert error_of(late).code is ErrorCode.TIMEOUT
+    assert holds_vectors_of(follows, 1)
+    assert bench.encoder.batches == [[1]]

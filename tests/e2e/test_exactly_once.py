@@ -1,0 +1,232 @@
+"""Under exactly-once a read_committed reader sees one answer to each request, whatever happens to the workers."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas import headers as names
+from schemas.topics import Lane, TopicNames
+from tests.exactly_once import has_open_transaction, problems
+from tests.stack.command import run_command
+from tests.stack.stack import Api
+from tests.stack.waiting import wait_until
+from transport.embedded import EmbeddedBroker
+
+from .conftest import kafka_place_on
+from .place import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.kafka_broker import KafkaBroker
+
+    from .conftest import WorkerProcess
+
+    StartWorker = Callable[..., WorkerProcess]
+
+# Small batches and transactions without a pause, so that whatever happens meets one.
+FLAGS = ("--encoder", "null", "--delivery", "exactly-once", "--budget-tokens", "256")
+SETTINGS = {
+    "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "0.01",
+    "KAFKA_EMBEDDINGS_TRANSACTION_TIMEOUT_SECONDS": "5",
+    # A given cluster refuses less than 6 s.
+    "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": "6" if "KAFKA_BOOTSTRAP" in os.environ else "2",
+}
+BURST = 1500
+
+
+class Load:
+    """Requests, and how many of them the group has done with."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._sent = 0
+        self._done = 0
+
+    def send(self, count: int = BURST) -> None:
+        for number in range(self._sent, self._sent + count):
+            self._place.send({"id": f"r{number}", "model": "all-MiniLM-L6-v2", "input": "word " * (number % 50 + 1)})
+        self._place.flush()
+        self._sent += count
+
+    @property
+    def done(self) -> int:
+        """As the group has it; as it last had it, while the broker does not say."""
+        with contextlib.suppress(TimeoutError, KafkaException):
+            self._done = sum(self._place.committed(Lane.BULK).values())
+        return self._done
+
+    @property
+    def is_done(self) -> bool:
+        return self.done >= self._sent
+
+    def reconnect(self) -> None:
+        """Ask by a new client: one that met a broker without its partitions may get no answer any more."""
+        self._place = Place(self._place.bootstrap, self._place.topics)
+
+    def wait_until_done(self) -> None:
+        wait_until(lambda: self.is_done, f"{self._sent} requests done", 60, lambda: f"{self.done} are")
+
+    def wait_until_more_is_done(self) -> None:
+        before = self.done
+        wait_until(lambda: self.done > before, "progress")
+
+
+def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
+    """Leave the worker stopped by SIGSTOP while a transaction of its is open."""
+    for _ in range(50):
+        load.send(1000)
+        load.wait_until_more_is_done()
+        worker.command.signal(signal.SIGSTOP)
+        os.waitpid(worker.command.pid, os.WUNTRACED)
+        # Seen twice: the first look may meet one that the broker is just ending.
+        if all(has_open_transaction(place.bootstrap, place.topics.responses) for _ in range(2)):
+            return
+        worker.command.signal(signal.SIGCONT)
+    raise AssertionError("the worker was never met within a transaction")
+
+
+@pytest.mark.slow
+def test_each_request_is_answered_once_whatever_happens_to_two_workers(
+    kafka_place: Place, start_worker: StartWorker
+) -> None:
+    place, load = kafka_place, Load(kafka_place)
+    load.send()
+    killed = start_worker(place, *FLAGS, environment=SETTINGS)
+    load.wait_until_more_is_done()
+
+    # Another one joins while work is under way.
+    load.send()
+    other = start_worker(place, *FLAGS, environment=SETTINGS)
+    other.command.wait_for("partitions assigned")
+
+    # The first is killed within a transaction, and comes back.
+    _stop_within_a_transaction(killed, place, load)
+    killed.command.kill()
+    load.send()
+    killed.start()
+    load.wait_until_more_is_done()
+
+    # One after the other leaves in order, with work under way: its last transaction commits.
+    load.send()
+    assert other.terminate() == 0, other.log
+    load.wait_until_done()
+    assert killed.terminate() == 0, killed.log
+
+    assert problems(place.bootstrap, place.topics) == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_slept_while_its_id_was_taken_is_fenced_says_so_and_nothing_is_lost(
+    kafka_place: Place, start_worker: StartWorker
+) -> None:
+    place, load = kafka_place, Load(kafka_place)
+    load.send()
+    asleep = start_worker(place, *FLAGS, environment=SETTINGS)
+    transactional_id = asleep.command.wait_for(r'"transactional_id": "([^"]+)"').group(1)
+    assert transactional_id.startswith(f"{place.topics.prefix}.bulk.")
+    _stop_within_a_transaction(asleep, place, load)
+
+    # Whoever takes the id aborts what was open under it, as the broker itself does after the timeout.
+    Producer({"bootstrap.servers": place.bootstrap, "transactional.id": transactional_id}).init_transactions(30)
+    start_worker(place, *FLAGS, environment=SETTINGS)
+    load.wait_until_done()
+    asleep.command.signal(signal.SIGCONT)
+    load.send()
+
+    load.wait_until_done()
+    assert asleep.command.wait() == 1, asleep.log
+    assert "was fenced" in asleep.command.own_lines[-1]
+    assert problems(place.bootstrap, place.topics) == []
+
+
+@pytest.mark.slow
+def test_an_answer_too_large_for_its_topic_aborts_its_transaction_and_is_answered_by_an_error(
+    kafka_place: Place, start_worker: StartWorker
+) -> None:
+    place, load = kafka_place, Load(kafka_place)
+    small = f"{place.topics.replies}.small"
+    admin = AdminClient({"bootstrap.servers": place.bootstrap})
+    admin.create_topics([NewTopic(small, 1, 1, config={"max.message.bytes": "1500"})])[small].result(10)
+    load.send(500)
+    # Kafka's limit is one of compressed bytes.
+    noise = base64.b64encode(os.urandom(6000)).decode()
+    place.send(
+        {"id": "large", "model": "all-MiniLM-L6-v2", "input": "text", "metadata": {"noise": noise}},
+        headers=[(names.REPLY_TOPIC, small.encode())],
+        partition=0,
+    )
+    load.send(500)
+    worker = start_worker(place, *FLAGS, environment=SETTINGS)
+
+    wait_until(lambda: load.done == 1001, "1001 requests done", 30, worker.command.quote)
+    assert problems(place.bootstrap, place.topics, more=[small]) == []
+    assert "transaction aborted" in worker.log
+    reader = place.reader(small)
+    [answer] = reader.until_count(1)
+    assert answer.body["error"]["code"] == "response_too_large"
+    reader.close()
+
+
+@pytest.mark.slow
+def test_each_request_is_answered_once_although_the_broker_is_killed(
+    kafka_broker: KafkaBroker, start_worker: StartWorker
+) -> None:
+    place = kafka_place_on(kafka_broker.bootstrap)
+    load = Load(place)
+    worker = start_worker(place, *FLAGS, environment=SETTINGS)
+    load.send()
+    load.wait_until_more_is_done()
+
+    kafka_broker.kill()
+    kafka_broker.restart()
+    load.reconnect()
+    load.send()
+
+    # A transaction that librdkafka does not come back from ends the worker, which somebody starts again.
+    wait_until(lambda: load.is_done or not worker.command.is_running, "the end of the last transaction", 60)
+    if not worker.command.is_running:
+        assert worker.command.wait() == 1
+        worker.start()
+    load.wait_until_done()
+    assert worker.terminate() == 0, worker.log
+    assert problems(place.bootstrap, place.topics) == []
+
+
+# --- the start --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_embedded_broker_is_refused() -> None:
+    with EmbeddedBroker() as broker:
+        broker.create_topics(TopicNames())
+        status, worker = run_command("worker", "--bootstrap", broker.bootstrap, *FLAGS)
+
+    assert status == 2
+    assert worker.own_lines[-1].startswith("kafka-embeddings: the embedded broker's transactions are hollow")
+
+
+@pytest.mark.slow
+def test_requests_of_the_interactive_lane_are_left_to_other_workers(
+    kafka_place: Place, start_worker: StartWorker
+) -> None:
+    place, load = kafka_place, Load(kafka_place)
+    start_worker(place, *FLAGS)
+    with Api("api", *place.flags, "--port", "0") as api:
+        api.wait_for('"connected"')
+        load.send(1)
+        load.wait_until_done()
+        assert api.readiness() == 503
+
+        start_worker(place, "--encoder", "null", "--lanes", "interactive")
+        api.wait_until_ready()
+        answer = api.http.post("/v1/embeddings", json={"model": "all-MiniLM-L6-v2", "input": "text"})
+        assert answer.status_code == 200, answer.text

@@ -1,0 +1,189 @@
+"""`worker/attempts.py`: what stands beside a committed offset, and what follows from it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transport.consumer import Progress
+from worker.attempts import Attempt, Attempts, Mark, NoAttempts
+
+from .fakes import a_message
+
+_COUNTS = st.integers(0, 10**9)
+
+
+def messages(*offsets: int, partition: int = 0) -> list[object]:
+    return [a_message(partition=partition, offset=offset) for offset in offsets]
+
+
+def attempts(found: Attempt | None, offset: int = 0, lost: int = 0) -> Attempts:
+    """Partition 0 as it comes to a process."""
+    state = Attempts()
+    progress = {} if found is None else {0: Progress(offset, found.encode())}
+    state.assigned([0], progress, {0: lost} if lost else {})
+    return state
+
+
+# --- what is written --------------------------------------------------------------------------------------
+
+
+@given(_COUNTS, _COUNTS, st.booleans())
+def test_what_is_written_is_read_again_and_short(attempt: int, span: int, alone: bool) -> None:
+    written = Attempt(attempt, span, alone)
+    assert Attempt.decode(written.encode()) == written
+    assert len(written.encode()) < 100
+
+
+def test_nothing_to_remember_is_written_as_nothing() -> None:
+    assert Attempt().encode() == ""
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "someone else's",
+        "[]",
+        "7",
+        "{}",
+        '{"attempt": 2}',
+        '{"attempt": "2", "span": 1}',
+        '{"attempt": -1, "span": 1}',
+        '{"attempt": true, "span": 1}',
+        '{"attempt": 2, "span": 1.5}',
+        '{"attempt": 2, "span": null, "alone": true}',
+        "{" * 5000,
+    ],
+)
+def test_what_others_wrote_is_taken_for_nothing(metadata: str) -> None:
+    assert Attempt.decode(metadata) == Attempt()
+
+
+def test_a_later_version_may_write_more() -> None:
+    assert Attempt.decode('{"attempt": 2, "span": 7, "since": 5}') == Attempt(2, 7)
+
+
+# --- a start is counted once something is read ------------------------------------------------------------
+
+
+def test_the_first_start_is_written_down_with_the_first_messages_and_only_with_them() -> None:
+    state = attempts(None)
+    assert state.read(messages(5, 6, 7)) == {0: Mark(5, Attempt(1, 3))}
+    state.stored({0: Mark(5, Attempt(1, 3))})
+    assert state.read(messages(8)) == {}
+
+
+def test_a_start_that_could_not_be_written_down_is_with_the_next_messages() -> None:
+    state = attempts(None)
+    state.read(messages(5))
+    assert state.read(messages(6)) == {0: Mark(5, Attempt(1, 2))}
+
+
+def test_a_process_that_reads_nothing_counts_for_nothing() -> None:
+    state = attempts(Attempt(1, 4))
+    assert state.given_back({}, None) == {}
+    assert not state.has_suspects
+
+
+def test_the_second_start_writes_down_all_it_reads_before_that_is_computed() -> None:
+    state = attempts(Attempt(1, 2), offset=5)
+    for read, span in ([5, 6], 2), ([7], 3):
+        marks = state.read(messages(*read))
+        assert marks == {0: Mark(5, Attempt(2, span))}
+        state.stored(marks)
+    assert not state.has_suspects
+
+
+def test_progress_begins_the_count_anew() -> None:
+    state = attempts(Attempt(1, 4), offset=5)
+    state.stored(state.read(messages(5, 6, 7, 8)))
+    marks = state.beside({0: 7})
+    assert marks == {0: Mark(7, Attempt(1, 2))}
+    state.stored(marks)
+    assert state.read(messages(9, 10)) == {}
+
+
+# --- suspects ---------------------------------------------------------------------------------------------
+
+
+def test_after_two_starts_what_the_second_had_read_is_suspected_to_its_end() -> None:
+    state = attempts(Attempt(2, 3), offset=5)
+    for offset in (5, 6, 7):
+        assert state.has_suspects
+        [message] = messages(offset)
+        assert not state.is_guilty(message)
+        marks = state.alone(message)
+        assert marks == {0: Mark(offset, Attempt(2, 8 - offset, alone=True))}
+        state.stored(marks)
+    assert not state.has_suspects
+    assert state.beside({0: 8}) == {0: Mark(8, Attempt(1, 0))}
+
+
+def test_a_mark_is_gone_with_the_commit_of_what_it_marked_and_the_rest_stays_suspected() -> None:
+    state = attempts(Attempt(2, 3), offset=5)
+    state.stored(state.alone(messages(5)[0]))
+    assert state.beside({0: 5}) == {0: Mark(5, Attempt(2, 3, alone=True))}
+    assert state.beside({0: 6}) == {0: Mark(6, Attempt(2, 2))}
+
+
+def test_a_mark_found_condemns_the_message_at_the_offset_and_no_other() -> None:
+    state = attempts(Attempt(2, 3, alone=True), offset=5)
+    assert [state.is_guilty(message) for message in messages(4, 5, 6)] == [False, True, False]
+    assert state.condemned(messages(5)[0]) == 3
+    assert state.has_suspects
+    # Until its dead letter is there, whoever comes next must find it condemned as well.
+    assert state.given_back({}, None) == {}
+    assert state.beside({0: 6}) == {0: Mark(6, Attempt(2, 2))}
+
+
+def test_suspects_that_retention_has_deleted_are_not_waited_for() -> None:
+    assert not attempts(Attempt(2, 3), offset=5, lost=3).has_suspects
+    assert attempts(Attempt(2, 3), offset=5, lost=2).has_suspects
+
+
+def test_suspects_go_with_their_partition() -> None:
+    state = attempts(Attempt(2, 3))
+    state.gone([0])
+    assert not state.has_suspects
+
+
+# --- an orderly end ---------------------------------------------------------------------------------------
+
+
+def test_an_orderly_end_leaves_the_count_as_it_was_found() -> None:
+    state = attempts(Attempt(1, 4), offset=5)
+    state.stored(state.read(messages(5, 6)))
+    assert state.given_back({}, [0]) == {0: Mark(5, Attempt(1, 4))}
+
+
+def test_an_orderly_end_after_progress_leaves_nothing_behind() -> None:
+    state = attempts(Attempt(1, 4), offset=5)
+    state.stored(state.read(messages(5, 6)))
+    assert state.given_back({0: 6}, None) == {0: Mark(6, Attempt())}
+
+
+def test_an_orderly_end_takes_back_a_mark_and_leaves_the_suspects() -> None:
+    state = attempts(Attempt(2, 3), offset=5)
+    state.stored(state.alone(messages(5)[0]))
+    assert state.given_back({}, None) == {0: Mark(5, Attempt(2, 3))}
+
+
+def test_an_orderly_end_concerns_the_partitions_that_leave_only() -> None:
+    state = Attempts()
+    state.assigned([0, 1], {}, {})
+    state.stored(state.read([*messages(3), *messages(4, partition=1)]))
+    assert state.given_back({}, [1]) == {1: Mark(4, Attempt())}
+
+
+# --- where nothing is remembered --------------------------------------------------------------------------
+
+
+def test_where_nothing_can_be_remembered_nobody_is_suspected_and_nothing_is_stored() -> None:
+    state = NoAttempts()
+    [message] = messages(5)
+    state.assigned([0], {0: Progress(5, Attempt(2, 1, alone=True).encode())}, {})
+    assert not state.has_suspects
+    assert not state.is_guilty(message)
+    assert state.read([message]) == state.alone(message) == state.given_back({}, None) == {}

@@ -1,0 +1,285 @@
+"""A producer whose messages, and the progress of the group they answer, are there together or not at all.
+
+Used by one thread. What librdkafka reports of a transaction is sorted in one place, `verdict_of`: to be tried again,
+to be aborted, or fatal. A transaction that was aborted has left nothing that a read_committed reader sees.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from .errors import BrokerUnavailableError, FatalTransportError, SettingsError
+from .producer import DeliveryFailure, fault_of
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
+    import confluent_kafka
+
+    from schemas.headers import Header
+
+    from .cluster import Cluster
+    from .consumer import Membership
+
+log = structlog.get_logger("transport")
+
+_START_SECONDS: Final = 60.0
+_START_STEP_SECONDS: Final = 5.0
+_AGAIN_AFTER_SECONDS: Final = 0.1
+_UNKNOWN_AFTER_MS: Final = 2000
+"""A topic absent this long is unknown. librdkafka's 30 s would outlast the transaction."""
+
+_COMMITTED: Final = "read_committed"
+_FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+_REFUSALS: Final = {
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
+        "this user has no rights to the transactional id {id}: allow Describe and Write on the ids with its prefix"
+    ),
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: (
+        "transaction_timeout_seconds is more than the brokers' transaction.max.timeout.ms: lower the first"
+    ),
+    KafkaError.UNSUPPORTED_VERSION: "the brokers know no transactions as we use them: take Apache Kafka 2.5 or newer",
+    KafkaError._UNSUPPORTED_FEATURE: "the brokers know no transactions: take Apache Kafka 2.5 or newer",
+}
+"""Of a start: what the operator has to change."""
+
+
+class Outgoing(NamedTuple):
+    """One message to publish."""
+
+    topic: str
+    partition: int | None
+    """None: the partitioner decides."""
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """A transaction that did not take place."""
+
+    reason: str
+    faults: Mapping[int, DeliveryFailure]
+    """Messages that no transaction can hold, by their place in the sequence; all others may be published again."""
+
+
+class Verdict(Enum):
+    """What can be done about an error of a transaction."""
+
+    AGAIN = auto()
+    """The same call may be repeated."""
+    ABORT = auto()
+    """The transaction must be aborted; the next one may succeed."""
+    FATAL = auto()
+    """This producer will never commit again: it was fenced, or librdkafka gave up."""
+
+
+def verdict_of(error: KafkaError) -> Verdict:
+    """Sort an error of any call of the transactional API; what is none of the first two is fatal, as documented."""
+    if error.fatal():
+        return Verdict.FATAL
+    if error.txn_requires_abort():
+        return Verdict.ABORT
+    return Verdict.AGAIN if error.retriable() else Verdict.FATAL
+
+
+class _MustAbortError(Exception):
+    """The transaction under way cannot be committed."""
+
+
+class TransactionalProducer:
+    """Publishes in transactions that carry a consumer group's progress.
+
+    Args:
+        cluster: Where to publish.
+        transactional_id: Of this process alone: who takes it over fences this producer.
+        client: Name in the broker's logs and ours.
+        linger_ms: How long librdkafka gathers messages into one request.
+        compression: Codec for message batches.
+        timeout_seconds: After this the broker aborts a transaction left open, and fences its producer.
+
+    Raises:
+        SettingsError: The broker has no transactions, or the settings undo them.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        transactional_id: str,
+        client: str,
+        *,
+        linger_ms: float,
+        compression: str,
+        timeout_seconds: float,
+    ) -> None:
+        if not cluster.profile.has_transactions:
+            raise SettingsError(
+                "the embedded broker's transactions are hollow, exactly-once would promise what it cannot keep: "
+                "name an Apache Kafka with --bootstrap, or leave delivery at at-least-once"
+            )
+        if cluster.settings.librdkafka_options().get("isolation.level", _COMMITTED) != _COMMITTED:
+            raise SettingsError(
+                f"exactly-once reads with isolation.level={_COMMITTED}: leave that librdkafka option out"
+            )
+        self._id = transactional_id
+        timeout_ms = int(timeout_seconds * 1000)
+        config = {
+            "linger.ms": linger_ms,
+            "compression.type": compression,
+            "queue.buffering.max.kbytes": 64 * 1024,
+            "queue.buffering.max.messages": 500_000,
+            **cluster.producer_config(client),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": timeout_ms,
+            "delivery.timeout.ms": timeout_ms,
+            "topic.metadata.propagation.max.ms": _UNKNOWN_AFTER_MS,
+        }
+        try:
+            self._producer = Producer(config)
+        except KafkaException as error:
+            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+
+    def start(self, stop: threading.Event) -> bool:
+        """Make the transactional id known to the cluster. Blocks until it is.
+
+        Returns:
+            Whether it is; False when `stop` was set first.
+
+        Raises:
+            SettingsError: The cluster refuses transactions: it has none, or this user may not use them.
+            BrokerUnavailableError: The cluster gave no transaction coordinator for a minute.
+        """
+        until = time.monotonic() + _START_SECONDS
+        while not stop.is_set():
+            try:
+                self._producer.init_transactions(_START_STEP_SECONDS)
+            except KafkaException as error:
+                reason = error.args[0]
+                if verdict_of(reason) is not Verdict.AGAIN:
+                    raise SettingsError(self._refusal(reason)) from error
+                if time.monotonic() > until:
+                    raise BrokerUnavailableError(
+                        f"the cluster gave no transaction coordinator in {_START_SECONDS:.0f} s: its brokers must be "
+                        "as many as transaction.state.log.replication.factor says, or leave delivery at "
+                        f"at-least-once ({reason.str()})"
+                    ) from error
+                log.warning("no transaction coordinator yet, retrying", error=reason.str())
+                stop.wait(_AGAIN_AFTER_SECONDS)
+            else:
+                log.info("transactions ready", transactional_id=self._id)
+                return True
+        return False
+
+    def transact(
+        self, messages: Sequence[Outgoing], offsets: Mapping[int, int], membership: Membership
+    ) -> Aborted | None:
+        """Publish messages and commit next offsets in one transaction. Blocks until its fate is known.
+
+        While the brokers are away it waits for them; no later than `timeout_seconds` after they are back the
+        transaction is over.
+
+        Args:
+            messages: In the order they are published.
+            offsets: Partition -> next offset.
+            membership: Of the consumer the offsets are of; the broker refuses that of an earlier generation.
+
+        Returns:
+            None when all of it is committed; else why nothing of it is.
+
+        Raises:
+            FatalTransportError: This producer was fenced, or librdkafka gave up. The group's offsets tell whether
+                the transaction took place: start again from them.
+        """
+        faults: dict[int, DeliveryFailure] = {}
+        try:
+            self._repeat(self._producer.begin_transaction)
+            self._produce(messages, faults)
+            positions = [TopicPartition(membership.topic, partition, offset) for partition, offset in offsets.items()]
+            self._repeat(lambda: self._producer.send_offsets_to_transaction(positions, membership.metadata))
+            # -1: as long as the transaction has left.
+            self._repeat(lambda: self._producer.commit_transaction(-1))
+        except _MustAbortError as error:
+            self._repeat(lambda: self._producer.abort_transaction(-1))
+            return Aborted(str(error), faults)
+        return None
+
+    def _produce(self, messages: Sequence[Outgoing], faults: dict[int, DeliveryFailure]) -> None:
+        def told(place: int) -> Callable[[KafkaError | None, confluent_kafka.Message], None]:
+            def delivered(error: KafkaError | None, _: confluent_kafka.Message) -> None:
+                fault = None if error is None else fault_of(error)
+                if fault is not None:
+                    faults[place] = fault
+
+            return delivered
+
+        for place, message in enumerate(messages):
+            while not self._try_produce(message, place, told(place), faults):
+                self._producer.poll(_AGAIN_AFTER_SECONDS)
+            self._producer.poll(0)
+        if faults:
+            raise _MustAbortError(next(iter(faults.values())).reason)
+
+    def _try_produce(
+        self,
+        message: Outgoing,
+        place: int,
+        delivered: Callable[[KafkaError | None, confluent_kafka.Message], None],
+        faults: dict[int, DeliveryFailure],
+    ) -> bool:
+        """Hand one message to librdkafka; whether it had room."""
+        try:
+            self._producer.produce(
+                message.topic,
+                value=message.value,
+                key=message.key,
+                # -1: the partitioner decides.
+                partition=-1 if message.partition is None else message.partition,
+                headers=list(message.headers),
+                on_delivery=delivered,
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            fault = fault_of(error.args[0])
+            if fault is None:
+                self._raise(error)
+            faults[place] = fault
+        return True
+
+    def _repeat(self, call: Callable[[], object]) -> None:
+        """Call until there is a verdict."""
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                if verdict_of(error.args[0]) is not Verdict.AGAIN:
+                    self._raise(error)
+                log.warning("kafka trouble in a transaction, retrying", error=error.args[0].str())
+                self._producer.poll(_AGAIN_AFTER_SECONDS)
+            else:
+                return
+
+    def _raise(self, error: KafkaException) -> NoReturn:
+        reason: KafkaError = error.args[0]
+        # `produce` says no more than that there was a fatal error; the abort will say which.
+        if verdict_of(reason) is Verdict.ABORT or reason.code() == KafkaError._FATAL:
+            raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
+        if reason.code() in _FENCED:
+            raise FatalTransportError(
+                f"transactional id {self._id} was fenced: another producer took it, or a transaction of this one was "
+                "open for longer than transaction_timeout_seconds; start the worker again, it goes on at the group's "
+                f"offsets ({reason.str()})"
+            ) from error
+        raise FatalTransportError(f"librdkafka gave up on transactions: {reason.name()}: {reason.str()}") from error
+
+    def _refusal(self, reason: KafkaError) -> str:
+        wanted = _REFUSALS.get(reason.code(), "the cluster refuses transactions")
+        return f"exactly-once cannot work here: {wanted.format(id=self._id)} ({reason.name()}: {reason.str()})"
