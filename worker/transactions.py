@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transport.producer import Delivery as OnDelivery
     from transport.transactional_producer import Aborted
 
-    from .attempts import Mark
+    from .attempts import Attempts, Mark
     from .bounds import InFlight
     from .request import RequestInFlight
 
@@ -78,7 +78,7 @@ class ExactlyOnce:
         self, every_seconds: float, timeout_seconds: float, in_flight: InFlight, producer: Transacting
     ) -> None:
         self.tracker = OffsetTracker()
-        self.attempts = NoAttempts()
+        self.attempts: Attempts = NoAttempts()
         self._outbox = Outbox(self.tracker)
         self._every_seconds = every_seconds
         self._overdue_seconds = timeout_seconds + _OVERDUE_SECONDS
