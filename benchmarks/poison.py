@@ -4,9 +4,9 @@
     python -m benchmarks.poison --bootstrap HOST:PORT
 
 The null encoder gives every input the same numbers, so the path is all there is. One request in a hundred is at
-fault, in one of five ways. A round is timed until everything that can be answered is; then the dead letters are read. The
-benchmark fails when a neighbour is not answered, or when a dead letter is missing, too many, or not what was sent,
-byte for byte.
+fault, in one of five ways. A round is timed until everything that can be answered is; then the dead letters are read.
+The benchmark fails when a neighbour is not answered, or when a dead letter is missing, too many, or not what was
+sent, byte for byte.
 """
 
 from __future__ import annotations
@@ -90,12 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser(__doc__, rounds=3, broker=True)
     wanted.add_argument("--requests", type=int, default=100_000, help="of one round")
     options = wanted.parse_args(arguments)
-    with measuring("poison", options) as (results, leaving):
+    # The worker's line for each dead letter is part of the price, and would flood a terminal.
+    with TemporaryFile() as log, measuring("poison", options) as (results, leaving):
         broker = Broker(leaving, options.bootstrap)
         results.detail("broker", broker.name)
         topics = broker.topics()
-        # A line for each dead letter is part of the price, and would flood a terminal.
-        log = leaving.enter_context(TemporaryFile())
         start_worker(leaving, broker, topics, "--encoder", "null", log=log)
         over_topics = leaving.enter_context(TopicToTopic(broker, topics.requests, topics.responses))
         rates: dict[str, Callable[[], float]] = {
