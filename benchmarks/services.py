@@ -102,13 +102,15 @@ def launch_worker(
     return _launch(leaving, "worker", *common, *flags, log=log)
 
 
-def start_worker(leaving: ExitStack, broker: Broker, topics: TopicNames, *flags: str) -> subprocess.Popen[bytes]:
-    """A worker process that takes requests.
+def start_worker(
+    leaving: ExitStack, broker: Broker, topics: TopicNames, *flags: str, log: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A worker process that takes requests; arguments as of `launch_worker`.
 
     Raises:
         SystemExit: It ended, or is not ready in time.
     """
-    worker = launch_worker(leaving, broker, topics, *flags)
+    worker = launch_worker(leaving, broker, topics, *flags, log=log)
     view = WorkersView(broker.cluster, topics)
     until = time.monotonic() + _READY_SECONDS
     while not view.ready():

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from cli.dlq.decisions import ReplayRules
+from cli.dlq.filters import Filters
+from cli.dlq.replay import replay
 from schemas import headers as names
 from schemas.topics import Lane
-
-from ..stack.command import run_command
+from transport.cluster import Cluster
+from transport.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +44,11 @@ run()
 _LONG: Final = "x" * (4 * 250)
 
 
-def _dlq(place: Place, *arguments: str) -> list[dict[str, Any]]:
-    status, said = run_command("dlq", arguments[0], *place.flags, *arguments[1:], "--json")
-    assert status == 0, said.quote()
-    return [json.loads(line) for line in said.stdout.splitlines()]
+def _replay(place: Place, max_attempts: int = 3) -> list[str]:
+    """What becomes of all there are, oldest origin first."""
+    cluster = Cluster.probe(KafkaSettings(bootstrap=place.bootstrap))
+    report = replay(cluster, place.topics, Filters(), ReplayRules(place.topics.prefix, max_attempts))
+    return list(report.outcomes.values())
 
 
 def _request(request_id: str, text: str = "fine") -> dict[str, Any]:
@@ -70,22 +74,18 @@ def test_a_dead_letter_is_replayed_counted_and_answered_once_what_was_wrong_is_m
     assert (first.headers[names.DLQ_CODE], first.headers[names.DLQ_ATTEMPT]) == (b"internal_error", b"1")
 
     # It fails again: another dead letter, counted on; of the two only the newer one can be replayed.
-    [replayed] = _dlq(place, "replay")
-    assert replayed["outcome"] == "replayed"
+    assert _replay(place) == ["replayed"]
     second = letters.until_count(2)[1]
     assert (second.key, second.value, second.headers[names.DLQ_ATTEMPT]) == (b"doc-1", body, b"2")
     assert names.DEADLINE not in second.headers
     assert names.CORRELATION_ID not in second.headers
     assert (second.headers["mine"], second.headers["none"]) == (b"\xff\x00", b"")
-    assert sorted(line["outcome"] for line in _dlq(place, "replay", "--max-attempts", "2")) == [
-        "already replayed",
-        "failed too often",
-    ]
+    assert _replay(place, max_attempts=2) == ["already replayed", "failed too often"]
 
     # Mended.
     assert failing.terminate() == 0
     start_worker(place, "--encoder", "null")
-    assert sorted(line["outcome"] for line in _dlq(place, "replay")) == ["already replayed", "replayed"]
+    assert _replay(place) == ["already replayed", "replayed"]
     answers.until(lambda all_of_them: all_of_them[-1].headers[names.STATUS] == b"ok", "an answer")
 
     assert [(one.key, one.headers[names.STATUS]) for one in answers.messages] == [
@@ -93,7 +93,7 @@ def test_a_dead_letter_is_replayed_counted_and_answered_once_what_was_wrong_is_m
         (b"doc-1", b"internal_error"),
         (b"doc-1", b"ok"),
     ]
-    assert [line["outcome"] for line in _dlq(place, "replay")] == ["already replayed"] * 2
+    assert _replay(place) == ["already replayed"] * 2
     assert len(letters.up_to_now()) == 2
 
 

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import pytest
 from confluent_kafka import Producer
 
 from schemas.errors import ErrorCode, UnanswerableError
 from schemas.topics import TopicNames
-from tests.e2e.conftest import kafka_place, place
-from tests.e2e.place import Place
 from transport.bounded_reader import BoundedReader
 from transport.cluster import Cluster
 from transport.deletion import delete_before
 from transport.embedded import EmbeddedBroker
 from transport.messages import Message
 from transport.settings import KafkaSettings
+from transport.topic_setup import create_topics
 from worker.dead_letters import dead_letter_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import confluent_kafka
 
     from schemas.headers import Header
     from tests.cli.conftest import RunHere
 
-__all__ = ["kafka_place", "place"]
-
 
 @dataclass
 class Morgue:
     """Where requests and dead letters are put as producers and workers put them."""
 
-    place: Place
+    topics: TopicNames
     run_here: RunHere
     cluster: Cluster
     producer: Producer
@@ -50,7 +48,7 @@ class Morgue:
         partition: int = 0,
     ) -> Message:
         """Publish a request; the message as a worker reads it."""
-        topic = topic or self.place.topics.requests
+        topic = topic or self.topics.requests
         offset = self._produce(topic, key, value, headers, partition)
         return Message(topic, partition, offset, 1_700_000_000_000, key, value, tuple(headers))
 
@@ -66,7 +64,7 @@ class Morgue:
         """Make a message a dead letter; its place."""
         error = UnanswerableError(code, "no good")
         headers = dead_letter_headers(message, error, "w1", attempt=attempt, left_out=left_out)
-        topic = self.place.topics.dead_letters
+        topic = self.topics.dead_letters
         return f"{partition}:{self._produce(topic, message.key, message.value, headers, partition)}"
 
     def dead(self, value: bytes | None = b"not json", *, key: bytes | None = None, **others: object) -> str:
@@ -78,13 +76,18 @@ class Morgue:
         with BoundedReader(self.cluster, topic, [partition]) as reader:
             return list(reader)
 
+    @property
+    def flags(self) -> list[str]:
+        """What leads every command here."""
+        return ["--bootstrap", self.cluster.settings.bootstrap, "--prefix", self.topics.prefix]
+
     def shorten(self, topic: str, offset: int) -> None:
         """Delete the beginning of partition 0, as retention does."""
         delete_before(self.cluster, topic, {0: offset})
 
     def dlq(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command of `dlq` here."""
-        return self.run_here("dlq", arguments[0], *self.place.flags, *arguments[1:])
+        return self.run_here("dlq", arguments[0], *self.flags, *arguments[1:])
 
     def _produce(
         self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[Header], partition: int
@@ -105,26 +108,51 @@ class Morgue:
         return offset
 
 
-def _morgue(place: Place, run_here: RunHere) -> Morgue:
-    producer = Producer({"bootstrap.servers": place.bootstrap, "log_level": 0})
-    return Morgue(place, run_here, Cluster.probe(KafkaSettings(bootstrap=place.bootstrap)), producer)
+@dataclass(frozen=True)
+class Ground:
+    """A broker and clients of it that all tests here share; each test has topics of its own."""
+
+    cluster: Cluster
+    producer: Producer
+    make_topics: Callable[[TopicNames], object]
+
+    @classmethod
+    def at(cls, bootstrap: str, make_topics: Callable[[Cluster, TopicNames], object]) -> Self:
+        cluster = Cluster.probe(KafkaSettings(bootstrap=bootstrap))
+        producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
+        return cls(cluster, producer, lambda topics: make_topics(cluster, topics))
+
+    def morgue(self, run_here: RunHere) -> Morgue:
+        topics = TopicNames(f"dlq-{uuid.uuid4().hex[:8]}")
+        self.make_topics(topics)
+        return Morgue(topics, run_here, self.cluster, self.producer)
 
 
-@pytest.fixture
-def morgue(place: Place, run_here: RunHere) -> Morgue:
-    """On either broker."""
-    return _morgue(place, run_here)
-
-
-@pytest.fixture
-def embedded_morgue(run_here: RunHere) -> Iterator[Morgue]:
-    """On the embedded broker: for what has nothing to do with which one it is."""
+@pytest.fixture(scope="module")
+def embedded_ground() -> Iterator[Ground]:
     with EmbeddedBroker() as broker:
-        broker.create_topics(TopicNames())
-        yield _morgue(Place(broker.bootstrap, TopicNames()), run_here)
+        yield Ground.at(broker.bootstrap, lambda _, topics: broker.create_topics(topics))
+
+
+@pytest.fixture(scope="module")
+def kafka_ground(kafka_bootstrap: str) -> Ground:
+    return Ground.at(kafka_bootstrap, lambda cluster, topics: create_topics(cluster, topics.all()))
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def morgue(request: pytest.FixtureRequest, run_here: RunHere) -> Morgue:
+    """On either broker."""
+    ground: Ground = request.getfixturevalue(f"{request.param}_ground")
+    return ground.morgue(run_here)
 
 
 @pytest.fixture
-def kafka_morgue(kafka_place: Place, run_here: RunHere) -> Morgue:
+def embedded_morgue(embedded_ground: Ground, run_here: RunHere) -> Morgue:
+    """On the embedded broker: for what has nothing to do with which one it is."""
+    return embedded_ground.morgue(run_here)
+
+
+@pytest.fixture
+def kafka_morgue(kafka_ground: Ground, run_here: RunHere) -> Morgue:
     """On a real Kafka."""
-    return _morgue(kafka_place, run_here)
+    return kafka_ground.morgue(run_here)
