@@ -29,6 +29,7 @@ _PAGE = DOCS / "differences-from-nim.md"
 _TEXT = _PAGE.read_text()
 _OVER_KAFKA_ONLY = {
     ErrorCode.WRONG_TOPIC,
+    ErrorCode.KILLED_WORKER,
     ErrorCode.NOT_JSON,
     ErrorCode.NO_ID,
     ErrorCode.DESTINATION_NOT_ALLOWED,
