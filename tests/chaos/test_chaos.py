@@ -13,7 +13,7 @@ from .schedule import FaultKind
 if TYPE_CHECKING:
     from tests.kafka_broker import KafkaBroker
 
-DELIVERIES = ["at-least-once"]
+DELIVERIES = ["at-least-once", "exactly-once"]
 """As a worker's `--delivery` calls them."""
 SEED = 6
 FAULTS = dict.fromkeys(FaultKind, 1) | {FaultKind.KILL_WORKER: 2}
