@@ -104,6 +104,11 @@ FIGURES: Final[dict[str, dict[str, Figure]]] = {
             (_at_least(0.9),),
             sides_unit="requests/s",
         ),
+        "cpu": Figure(
+            "worker's CPU time a request of these runs, one in a hundred at fault, against none",
+            (_at_most(1.1),),
+            sides_unit="us",
+        ),
     },
     "delivery": {
         "throughput": Figure("requests without a model, exactly-once against at-least-once", sides_unit="requests/s"),

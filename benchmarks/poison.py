@@ -6,7 +6,7 @@
 The null encoder gives every input the same numbers, so the path is all there is. One request in a hundred is at
 fault, in one of five ways. A round is timed until everything that can be answered is; then the dead letters are read.
 The benchmark fails when a neighbour is not answered, or when a dead letter is missing, too many, or not what was
-sent, byte for byte.
+sent, byte for byte. Linux only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
+from functools import partial
 from itertools import islice
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,6 +24,7 @@ import orjson
 from transport.bounded_reader import BoundedReader
 
 from .command import measuring, parser
+from .processes import cpu_seconds
 from .services import MODEL, Broker, start_worker
 from .topic_to_topic import TopicToTopic
 from .turns import in_turn
@@ -46,6 +48,13 @@ class Stream(NamedTuple):
     """Id -> error code, or `ok`."""
     dead: Counter[bytes]
     """Values on the dead-letter topic."""
+
+
+class _Cost(NamedTuple):
+    rate: float
+    """Requests a second."""
+    cpu: float
+    """Of the worker, a request, in microseconds; says the same on a machine that does other things too."""
 
 
 def make_stream(run: str, count: int, *, poisoned: bool) -> Stream:
@@ -95,33 +104,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         broker = Broker(leaving, options.bootstrap)
         results.detail("broker", broker.name)
         topics = broker.topics()
-        start_worker(leaving, broker, topics, "--encoder", "null", log=log)
+        worker = start_worker(leaving, broker, topics, "--encoder", "null", log=log)
         over_topics = leaving.enter_context(TopicToTopic(broker, topics.requests, topics.responses))
-        rates: dict[str, Callable[[], float]] = {
-            name: _side(broker, topics, over_topics, options.requests, poisoned=name == "poisoned")
-            for name in ("clean", "poisoned")
-        }
+
+        def side(count: int, *, poisoned: bool) -> Callable[[], _Cost]:
+            return partial(_measure, broker, topics, over_topics, worker.pid, count, poisoned=poisoned)
+
         for poisoned in (False, True):
-            _side(broker, topics, over_topics, options.requests // 10 + _EVERY, poisoned=poisoned)()
-        measured = in_turn(rates, options.rounds)
-        results.compare("rate", measured["poisoned"], measured["clean"])
+            side(options.requests // 10 + _EVERY, poisoned=poisoned)()
+        sides = {name: side(options.requests, poisoned=name == "poisoned") for name in ("clean", "poisoned")}
+        measured = in_turn(sides, options.rounds)
+        for key in ("rate", "cpu"):
+            poisoned_ones, clean_ones = (
+                [getattr(one, key) for one in measured[name]] for name in ("poisoned", "clean")
+            )
+            results.compare(key, poisoned_ones, clean_ones)
 
 
-def _side(
-    broker: Broker, topics: TopicNames, over_topics: TopicToTopic, count: int, *, poisoned: bool
-) -> Callable[[], float]:
-    def requests_per_second() -> float:
-        stream = make_stream(uuid.uuid4().hex[:8], count, poisoned=poisoned)
-        letters = DeadLetters(broker, topics)
-        started_at = time.perf_counter()
-        answered = _exchange(broker, over_topics, stream)
-        taken = time.perf_counter() - started_at
-        # Not timed: the other side has no second topic to read.
-        dead = letters.until(stream.dead.total())
-        check(stream, answered, dead)
-        return count / taken
-
-    return requests_per_second
+def _measure(
+    broker: Broker, topics: TopicNames, over_topics: TopicToTopic, pid: int, count: int, *, poisoned: bool
+) -> _Cost:
+    stream = make_stream(uuid.uuid4().hex[:8], count, poisoned=poisoned)
+    letters = DeadLetters(broker, topics)
+    used, started_at = cpu_seconds(pid), time.perf_counter()
+    answered = _exchange(broker, over_topics, stream)
+    taken, used = time.perf_counter() - started_at, cpu_seconds(pid) - used
+    # Not timed: the other side has no second topic to read.
+    dead = letters.until(stream.dead.total())
+    check(stream, answered, dead)
+    return _Cost(count / taken, used / count * 1e6)
 
 
 def _exchange(broker: Broker, over_topics: TopicToTopic, stream: Stream) -> dict[str, str]:

@@ -12,6 +12,7 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.headers import REPLY_TOPIC
+from transport.reader import watermarks
 
 from .services import MODEL
 
@@ -58,7 +59,8 @@ class TopicToTopic:
         partitions = self._consumer.list_topics(responses, timeout=10).topics[responses].partitions
         ends = [TopicPartition(responses, partition) for partition in partitions]
         for one in ends:
-            one.offset = self._consumer.get_watermark_offsets(one, timeout=10)[1]
+            # Patient: a topic just made has no leader for a moment.
+            one.offset = watermarks(self._consumer, responses, one.partition, 10)[1]
         self._consumer.assign(ends)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -65,7 +65,8 @@ class PartitionReader:
         self.topic = topic
         self._expected: dict[int, int] = {}
         self._ends: dict[int, int] = {}
-        self._consumer = consumer_outside_groups(cluster, topic, patient=patient)
+        # Otherwise one killed worker's open transaction holds up every reply behind it.
+        self._consumer = consumer_outside_groups(cluster, topic, patient=patient, isolation="read_uncommitted")
         starts = []
         for partition in partitions:
             low, high = watermarks(self._consumer, topic, partition, timeout_seconds)
@@ -110,7 +111,9 @@ class PartitionReader:
         self._consumer.close()
 
 
-def consumer_outside_groups(cluster: Cluster, topic: str, *, patient: bool, ends: bool = False) -> Consumer:
+def consumer_outside_groups(
+    cluster: Cluster, topic: str, *, patient: bool, ends: bool = False, isolation: str = "read_committed"
+) -> Consumer:
     """A consumer that joins no group and commits nothing.
 
     Args:
@@ -118,6 +121,7 @@ def consumer_outside_groups(cluster: Cluster, topic: str, *, patient: bool, ends
         topic: Named in logs.
         patient: See `Cluster.consumer_config`.
         ends: Whether it tells when it is at the end of a partition.
+        isolation: What it sees of transactions, as librdkafka's `isolation.level`.
 
     Raises:
         SettingsError: librdkafka does not take the settings.
@@ -128,8 +132,7 @@ def consumer_outside_groups(cluster: Cluster, topic: str, *, patient: bool, ends
         "queued.max.messages.kbytes": 16 * 1024,
         "fetch.queue.backoff.ms": 20,
         "enable.partition.eof": ends,
-        # Otherwise one killed worker's open transaction holds up every reply behind it.
-        "isolation.level": "read_uncommitted",
+        "isolation.level": isolation,
     }
     try:
         return Consumer(config)

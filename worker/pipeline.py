@@ -320,7 +320,8 @@ class Worker:
         try:
             self._wait()
         except Exception as error:
-            if not is_held_against_requests(error):
+            # What a stage died of, not what is told of it.
+            if not is_held_against_requests(self._failure.error or error):
                 _abandon(intakes)
             raise
         log.info("draining", in_flight=sum(bound.requests for bound in in_flight.values()))

@@ -135,7 +135,7 @@ def test_a_worker_that_cannot_publish_stops_reading_and_goes_on_when_it_can(
     assert int(paused[2]) < count / 2
     reader = place.reader(place.topics.responses)
     assert reader.up_to_now() == []
-    assert place.committed(Lane.BULK) == {}
+    assert set(place.committed(Lane.BULK).values()) <= {0}
 
     (tmp_path / "blocked").unlink()
     worker.command.wait_for("resumed 24 after")

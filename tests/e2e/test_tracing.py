@@ -51,13 +51,16 @@ def _reply(stack: Stack, trace: str) -> Read:
     return reply
 
 
-def test_without_opentelemetry_a_callers_trace_comes_back_on_the_response_as_it_was(null_stack: Stack) -> None:
+def test_without_opentelemetry_a_callers_trace_comes_back_on_the_response_as_it_was(new_stack: Stack) -> None:
     trace = uuid.uuid4().hex
+    new_stack.start_worker("--encoder", "null").wait_for('"ready"')
+    api = new_stack.start_api()
+    api.wait_until_ready()
     headers = {"traceparent": f"00-{trace}-{_CALLER}-01", "tracestate": "vendor=1"}
     body = {"model": MODEL, "input": "a"}
-    assert null_stack.api.http.post("/v1/embeddings", json=body, headers=headers).status_code == 200
+    assert api.http.post("/v1/embeddings", json=body, headers=headers).status_code == 200
 
-    reply = _reply(null_stack, trace)
+    reply = _reply(new_stack, trace)
 
     assert reply.headers["traceparent"] == headers["traceparent"].encode()
     assert reply.headers["tracestate"] == b"vendor=1"

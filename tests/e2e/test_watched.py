@@ -128,7 +128,7 @@ def test_probes_and_numbers_tell_the_truth_from_loading_to_the_end_of_the_drain(
     command.signal(signal.SIGTERM)
     wait_until(lambda: probes.ready == (503, "draining"), "draining", 30, command.quote)
     assert probes.live == (200, "live")
-    assert place.committed(Lane.BULK) == {}
+    assert set(place.committed(Lane.BULK).values()) <= {0}
 
     gates.open("encode")
     wait_until(lambda: members(place, Lane.BULK) == 0, "the group left", 30, command.quote)
@@ -159,7 +159,7 @@ def test_a_second_signal_ends_a_drain_at_once_and_commits_nothing_unanswered(
 
     assert command.wait(10) == 128 + signal.SIGTERM
     assert probes.is_gone
-    assert place.committed(Lane.BULK) == {}
+    assert set(place.committed(Lane.BULK).values()) <= {0}
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_a_request_of_which_nothing_gets_done_is_named_and_ends_the_worker_witho
     assert SECRET not in command.stderr
     (line,) = command.own_lines
     assert "5:0" in line
-    assert place.committed(Lane.BULK) == {}
+    assert set(place.committed(Lane.BULK).values()) <= {0}
 
 
 # --- what is logged, and what is not ----------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_a_reply_comes_to_the_partition_that_was_asked_for(service: Service) -> 
     run = _run("request_reply.py", "--bootstrap", service.bootstrap, "--prefix", service.prefix, "a text")
 
     assert run.returncode == 0, run.stderr
-    assert re.match(r"384 numbers after \d+ ms, the first three: \(0\.0510\d+, ", run.stdout)
+    assert re.match(r"384 numbers after \d+ ms, the first three: \(-?0\.0510\d+, ", run.stdout)
 
 
 def test_openais_client_gets_vectors_in_the_order_of_its_texts(service: Service) -> None:
@@ -53,8 +53,9 @@ def test_openais_client_gets_vectors_in_the_order_of_its_texts(service: Service)
     assert run.returncode == 0, run.stderr
     summary, *cosines = run.stdout.splitlines()
     assert re.fullmatch(r"3 vectors of 384 numbers, \d+ tokens", summary)
-    # The null encoder gives every text the same vector.
-    assert [line.split()[0] for line in cosines] == ["1.000", "1.000"]
+    # By the null encoder two texts have nothing in common.
+    assert all(abs(float(line.split()[0])) < 0.3 for line in cosines)
+    assert len(cosines) == 2
 
 
 @needs_kcat
