@@ -110,6 +110,7 @@ class Intake:
         self._is_alone = False
         """Whether this lane's request is the only one under way."""
         self._closing = False
+        self._is_draining = False
         self._abandoned = threading.Event()
 
     # --- the loop -------------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class Intake:
             self._take(consumer, self._poll(consumer))
             self._offsets.commit_if_due(consumer)
         self._held.clear()
+        self._is_draining = True
         self._drain(consumer, time.monotonic() + drain_timeout_seconds)
         self._closing = True
         self._offsets.give_back(consumer)
@@ -193,8 +195,10 @@ class Intake:
     def assigned(self, partitions: Sequence[int]) -> None:
         self._offsets.tracker.assign(partitions)
         log.info("partitions assigned", lane=self._lane.value, partitions=len(partitions))
-        progress = self._consumer.progress(partitions) if self._consumer is not None else {}
-        lost = self._consumer.lost_to_retention(progress) if self._consumer is not None else {}
+        # Of what comes during a drain nothing is read: asking would only hold up the end.
+        consumer = None if self._is_draining else self._consumer
+        progress = consumer.progress(partitions) if consumer is not None else {}
+        lost = consumer.lost_to_retention(progress) if consumer is not None else {}
         for partition, count in lost.items():
             self._say_lost_to_retention(partition, count)
         self._offsets.attempts.assigned(partitions, progress, lost)

@@ -194,7 +194,8 @@ def test_each_request_is_answered_once_although_the_broker_is_killed(
     # A transaction that librdkafka does not come back from ends the worker, which somebody starts again.
     wait_until(lambda: load.is_done or not worker.command.is_running, "the end of the last transaction", 60)
     if not worker.command.is_running:
-        assert worker.command.wait() == 1
+        # Of a coordinator's death in mid-transaction librdkafka may also abort the process.
+        assert worker.command.wait() in (1, -signal.SIGABRT)
         worker.start()
     load.wait_until_done()
     assert worker.terminate() == 0, worker.log
