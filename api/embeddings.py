@@ -11,8 +11,9 @@ from fastapi import APIRouter, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads it at run time
 
-from schemas.codec import Vectors, decode_body, response_bytes
+from schemas.codec import Vectors, decode_body
 from schemas.errors import ErrorCode, RequestError
+from schemas.response_sizes import response_bytes
 from schemas.served_model import plan
 
 from .answer import Answer, encode_answer

@@ -21,7 +21,7 @@ from .command import measuring, parser
 from .corpus import CORPORA
 from .encoding import Encoding, cut
 from .engine_in_process import EngineInProcess, load
-from .library import Library, worst_cosine
+from .plain_encode import Library, worst_cosine
 from .turns import in_turn, rate
 
 if TYPE_CHECKING:

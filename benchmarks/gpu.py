@@ -25,7 +25,7 @@ from .corpus import mixed_texts
 from .encoding import Encoding, cut
 from .engine_in_process import EngineInProcess, load
 from .figures import FIGURES
-from .library import Library
+from .plain_encode import Library
 from .services import MODEL, Broker, end, start_worker
 from .shapes import SHAPES, TOKENS, long_texts, save_shape
 from .topic_to_topic import TopicToTopic

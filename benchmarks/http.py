@@ -22,7 +22,7 @@ import orjson
 from .bare_round_trip import BareRoundTrip
 from .command import measuring, parser
 from .http_callers import Caller, post_all
-from .library import Library
+from .plain_encode import Library
 from .services import MODEL, Broker, start_api, start_worker
 from .turns import in_turn, percentiles, seconds
 

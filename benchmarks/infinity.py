@@ -23,7 +23,7 @@ from .command import measuring, parser
 from .corpus import CORPORA
 from .environments import Infinity
 from .http_callers import Caller
-from .library import worst_cosine
+from .plain_encode import worst_cosine
 from .services import MODEL, Broker, free_port, start_worker, wait_until_answered
 from .topic_to_topic import TopicToTopic
 from .turns import in_turn, rate

@@ -24,7 +24,7 @@ from .corpus import CORPORA
 from .encoding import Encoding, cut
 from .engine_in_process import load
 from .environments import OpenVino
-from .library import worst_cosine
+from .plain_encode import worst_cosine
 from .turns import in_turn, rate
 
 if TYPE_CHECKING:

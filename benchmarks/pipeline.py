@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .command import measuring, parser
 from .corpus import CORPORA
 from .engine_in_process import EngineInProcess, load
-from .library import Library, worst_cosine
+from .plain_encode import Library, worst_cosine
 from .services import Broker, start_worker
 from .topic_to_topic import TopicToTopic
 from .turns import in_turn, rate

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schemas import headers as names
-from schemas.codec import encode_request, least_response_bytes
+from schemas.codec import encode_request
 from schemas.requests import EmbeddingBody, EmbeddingRequest, EmbeddingType, EncodingFormat
+from schemas.response_sizes import least_response_bytes
 from schemas.served_model import plan
 
 from .splitting import Part, split

@@ -8,6 +8,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from schemas.response_sizes import response_bytes
+
+if TYPE_CHECKING:
+    from schemas.requests import EmbeddingRequest
+    from schemas.served_model import Plan
+    from transport.messages import Message
+
+_BYTES_PER_TOKEN: Final = 4
+"""Estimate until tokenization counts."""
 
 
 @dataclass(slots=True)
@@ -75,3 +86,13 @@ class InFlight:
     @property
     def requests(self) -> int:
         return self._requests
+
+
+def expected_use(message: Message, request: EmbeddingRequest | None, chosen: Plan | None) -> tuple[int, int]:
+    """Tokens and bytes a message holds from here to its acknowledgement, estimated."""
+    size_bytes = len(message.value or b"")
+    if request is None or chosen is None:
+        return 0, size_bytes
+    inputs, dim = len(request.inputs), chosen.dim
+    vectors = inputs * dim * 4 + response_bytes(inputs, dim, request.encoding_format, chosen.embedding_type)
+    return size_bytes // _BYTES_PER_TOKEN + inputs, size_bytes + vectors

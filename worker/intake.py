@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from schemas.codec import decode_request, least_response_bytes, response_bytes
+from schemas.codec import decode_request
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.headers import parse_request_headers
+from schemas.response_sizes import least_response_bytes
 from transport.errors import FatalTransportError
 
+from .bounds import expected_use
 from .destinations import Profile
 from .outcomes import deadline_error
 from .request import RequestInFlight
@@ -46,8 +48,6 @@ _POLL_SECONDS: Final = 0.05
 _POLL_MESSAGES: Final = 512
 _POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
 """Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
-_BYTES_PER_TOKEN: Final = 4
-"""Estimate until tokenization counts."""
 
 
 class Intake:
@@ -310,7 +310,7 @@ class Intake:
             submitted=self._submit(message),
             headers=parse_request_headers(message.headers),
             destination=None,
-            reservation=self._in_flight.reserve(*_expected(message, None, None)),
+            reservation=self._in_flight.reserve(*expected_use(message, None, None)),
             error=UnanswerableError(
                 ErrorCode.KILLED_WORKER,
                 f"{starts} worker processes died while they had this request, the last with nothing else to do: "
@@ -341,7 +341,7 @@ class Intake:
             submitted=submitted,
             headers=headers,
             destination=destination,
-            reservation=self._in_flight.reserve(*_expected(message, request, chosen)),
+            reservation=self._in_flight.reserve(*expected_use(message, request, chosen)),
             request=request,
             error=error,
         )
@@ -411,13 +411,3 @@ class Intake:
                 param="input",
             )
         return chosen
-
-
-def _expected(message: Message, request: EmbeddingRequest | None, chosen: Plan | None) -> tuple[int, int]:
-    """Tokens and bytes a message holds from here to its acknowledgement, estimated."""
-    size_bytes = len(message.value or b"")
-    if request is None or chosen is None:
-        return 0, size_bytes
-    inputs, dim = len(request.inputs), chosen.dim
-    vectors = inputs * dim * 4 + response_bytes(inputs, dim, request.encoding_format, chosen.embedding_type)
-    return size_bytes // _BYTES_PER_TOKEN + inputs, size_bytes + vectors

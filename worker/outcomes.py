@@ -39,11 +39,11 @@ def fate_of(lane: Lane, error: RequestError | UnanswerableError) -> Fate:
     return Fate(error_response=True, dead_letter=lane is Lane.BULK)
 
 
-def leads_to_dead_letter(lane: Lane, error: RequestError | UnanswerableError) -> bool:
-    """Whether a failure is kept as a dead letter; so is what has no id to answer under."""
-    fate = fate_of(lane, error)
-    can_respond = fate.error_response and isinstance(error, RequestError) and error.request_id is not None
-    return fate.dead_letter or not can_respond
+def ends_in(lane: Lane, error: RequestError | UnanswerableError) -> Fate:
+    """What this failure leads to: its row of the table; what has no id to answer under is kept instead."""
+    if isinstance(error, RequestError) and error.request_id is None:
+        return Fate(error_response=False, dead_letter=True)
+    return fate_of(lane, error)
 
 
 def is_our_fault(code: ErrorCode) -> bool:

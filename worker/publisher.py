@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import structlog
 
 from schemas import headers as names
-from schemas.codec import encode_error, encode_flat, encode_response
+from schemas.codec import encode_error
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
-from schemas.quantization import quantize
 from transport.backoff import backoff_seconds
 from transport.producer import DeliveryFailure, FailureKind
 
 from .dead_letters import dead_letter_headers
 from .destinations import Destination, Profile
 from .errors import PublishError
-from .outcomes import fate_of
+from .outcomes import ends_in
 from .request import origin_of
+from .responses import Responses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +83,11 @@ class _Undelivered:
     failure: DeliveryFailure
 
 
-_Entry: TypeAlias = "RequestInFlight | _Undelivered | None"
+class _Due:
+    """It is time to publish again what failed."""
+
+
+_Entry: TypeAlias = "RequestInFlight | _Undelivered | _Due | None"
 
 
 class Publisher:
@@ -123,7 +127,7 @@ class Publisher:
         self._known_topics = known_topics
         self._order = order
         self._worker_id = worker_id
-        self._card = card
+        self._responses = Responses(card, sizes)
         self._sizes = sizes
         self._is_current = is_current
         self._on_closed = on_closed
@@ -163,18 +167,26 @@ class Publisher:
                 self._finish(held.popleft())
             if stopping and not self._again:
                 return
-            try:
-                entry = self._queue.get(timeout=max(0.0, self._again_at - time.monotonic()) if self._again else None)
-            except queue.Empty:
-                continue
+            entry = self._next()
             if entry is None:
                 stopping = True
+            elif isinstance(entry, _Due):
+                continue
             elif isinstance(entry, _Undelivered):
                 self._recover(entry)
             elif self._again:
                 held.append(entry)
             else:
                 self._finish(entry)
+
+    def _next(self) -> _Entry:
+        """What is queued next; or that it is time to publish again what failed."""
+        if not self._again:
+            return self._queue.get()
+        try:
+            return self._queue.get(timeout=max(0.0, self._again_at - time.monotonic()))
+        except queue.Empty:
+            return _Due()
 
     def _finish(self, entry: RequestInFlight) -> None:
         for item in self._order.finish(entry):
@@ -199,7 +211,7 @@ class Publisher:
                 else f"topic {destination.topic!r} has no partition {destination.partition}",
             )
         if item.error is None and not item.is_tombstone:
-            value = self._encode(item)
+            value = self._responses.encode(item)
             if value is not None:
                 self._own_failures.count(time.monotonic(), None)
                 self._answer(item, value)
@@ -209,40 +221,6 @@ class Publisher:
         else:
             self._own_failures.count(time.monotonic(), item.error.code)
             self._fail(item, item.error)
-
-    def _encode(self, item: RequestInFlight) -> bytes | None:
-        """The response; None when it turns out that there can be none, which is then the request's error."""
-        request, destination = item.request, item.destination
-        if request is None or destination is None:
-            raise AssertionError("a request without error has a destination and was decoded")
-        try:
-            vectors = quantize(item.vectors, item.embedding_type, self._card.ranges)
-            if destination.profile is Profile.FLAT:
-                value = encode_flat(
-                    request_id=request.id,
-                    model=request.model,
-                    vectors=vectors,
-                    dim=item.dim,
-                    encoding=request.encoding_format,
-                    metadata=request.metadata,
-                )
-            else:
-                value = encode_response(
-                    request_id=request.id,
-                    model=request.model,
-                    vectors=vectors,
-                    encoding=request.encoding_format,
-                    prompt_tokens=item.prompt_tokens,
-                    metadata=request.metadata,
-                )
-        except (ValueError, TypeError) as error:
-            log.error("response cannot be encoded", **origin_of(item), error=type(error).__name__)
-            item.fail(self._error_of(item, ErrorCode.INTERNAL_ERROR, "the response could not be encoded: our fault"))
-            return None
-        if len(value) > self._sizes.room(item):
-            item.fail(self._sizes.error(item, len(value)))
-            return None
-        return value
 
     def _answer(self, item: RequestInFlight, value: bytes | None) -> None:
         """Publish a response, or the tombstone that answers one."""
@@ -257,16 +235,15 @@ class Publisher:
             destination.partition,
             key,
             value,
-            self._response_headers(item, names.STATUS_OK),
+            self._responses.headers(item, names.STATUS_OK),
         )
 
     def _fail(self, item: RequestInFlight, error: RequestError | UnanswerableError) -> None:
-        fate = fate_of(item.lane, error)
-        respond = fate.error_response and isinstance(error, RequestError) and error.request_id is not None
-        item.unacknowledged = int(respond) + int(fate.dead_letter or not respond)
-        if respond and isinstance(error, RequestError):
+        fate = ends_in(item.lane, error)
+        item.unacknowledged = int(fate.error_response) + int(fate.dead_letter)
+        if fate.error_response and isinstance(error, RequestError):
             self._error_response(item, error)
-        if fate.dead_letter or not respond:
+        if fate.dead_letter:
             self._dead_letter(item, error)
 
     def _error_response(self, item: RequestInFlight, error: RequestError, shortened: int = 0) -> None:
@@ -279,7 +256,7 @@ class Publisher:
             destination.partition,
             (error.request_id or "").encode(),
             encode_error(error),
-            self._response_headers(item, error.code.value),
+            self._responses.headers(item, error.code.value),
         )
 
     def _error_destination(self, item: RequestInFlight) -> Destination:
@@ -313,27 +290,6 @@ class Publisher:
                 left_out=_LEFT_OUT[shortened],
             ),
         )
-
-    def _response_headers(self, item: RequestInFlight, status: str) -> list[Header]:
-        message, given = item.message, item.headers
-        headers: list[Header] = [
-            (names.STATUS, status.encode()),
-            (names.MODEL_REVISION, self._card.revision.encode()),
-            (names.SOURCE_TOPIC, message.topic.encode()),
-            (names.SOURCE_PARTITION, names.encode_number(message.partition)),
-            (names.SOURCE_OFFSET, names.encode_number(message.offset)),
-            (names.SOURCE_TIMESTAMP, names.encode_number(message.timestamp_ms)),
-        ]
-        if message.value is not None:
-            headers.append((names.CONTENT_TYPE, names.CONTENT_TYPE_JSON))
-        for name, value in (
-            (names.CORRELATION_ID, given.correlation_id),
-            (names.TRACEPARENT, given.traceparent),
-            (names.TRACESTATE, given.tracestate),
-        ):
-            if value is not None:
-                headers.append((name, value))
-        return headers
 
     # --- delivery -------------------------------------------------------------------------------------
 
@@ -417,7 +373,7 @@ class Publisher:
             self._error_response(item, error, published.shortened)
         elif item.is_tombstone:
             self._answer(item, None)
-        elif (value := self._encode(item)) is not None:
+        elif (value := self._responses.encode(item)) is not None:
             self._answer(item, value)
         elif item.error is not None:
             self._fail(item, item.error)
@@ -441,20 +397,11 @@ class Publisher:
     def _keep(self, published: _Published, code: ErrorCode, failure: DeliveryFailure) -> None:
         """Nobody can be told: the message becomes a dead letter, unless it is one already."""
         item, error = published.item, published.item.error
-        if published.kind is _Kind.ERROR and error is not None and fate_of(item.lane, error).dead_letter:
+        if published.kind is _Kind.ERROR and error is not None and ends_in(item.lane, error).dead_letter:
             self._acknowledged(item)
             return
         item.error = UnanswerableError(code, f"topic {published.topic!r}: {failure.reason}")
         self._dead_letter(item, item.error)
-
-    def _error_of(self, item: RequestInFlight, code: ErrorCode, message: str) -> RequestError:
-        request = item.request
-        return RequestError(
-            code,
-            message,
-            request_id=request.id if request else None,
-            metadata=request.metadata if request else None,
-        )
 
 
 def _must_exist(destination: Destination) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemas.codec import response_bytes, sized_flat_bytes, sized_response_bytes
 from schemas.errors import ErrorCode, RequestError
+from schemas.response_sizes import response_bytes, sized_flat_bytes, sized_response_bytes
 
 from .destinations import Profile
 

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.admission import Admission
 from api.metrics import Metrics
-from schemas.codec import response_bytes
 from schemas.errors import ErrorCode, RequestError
 from schemas.requests import EncodingFormat
+from schemas.response_sizes import response_bytes
 from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 

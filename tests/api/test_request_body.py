@@ -9,9 +9,9 @@ import pytest
 
 from api.admission import UNDECLARED_BYTES, Admission
 from api.settings import ApiSettings
-from schemas.codec import response_bytes
 from schemas.errors import ErrorCode
 from schemas.requests import EncodingFormat
+from schemas.response_sizes import response_bytes
 from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 

@@ -121,11 +121,17 @@ class Reader:
         )
         self._places = []
         for topic in topics:
-            for partition in self._consumer.list_topics(topic, timeout=10).topics[topic].partitions:
-                self._places.append(TopicPartition(topic, partition, 0))
+            self._places += [TopicPartition(topic, partition, 0) for partition in self._partitions(topic)]
         self._consumer.assign(self._places)
         self._next = {(place.topic, place.partition): 0 for place in self._places}
         self.messages: list[Read] = []
+
+    def _partitions(self, topic: str) -> list[int]:
+        """Of one just created the broker may tell none at first, and a reader of none would wait for nothing."""
+        end = time.monotonic() + 30
+        while not (partitions := self._consumer.list_topics(topic, timeout=10).topics[topic].partitions):
+            assert time.monotonic() < end, f"topic {topic} has no partitions"
+        return list(partitions)
 
     def poll(self, seconds: float = 0.1) -> None:
         """Gather what is there."""

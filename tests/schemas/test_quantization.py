@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec
+from schemas import codec, response_sizes
 from schemas.quantization import DTYPES, numbers_of, quantize
 from schemas.requests import EmbeddingType, EncodingFormat
 
@@ -75,5 +75,5 @@ def test_numbers_of_every_type_come_through_a_response(kind: EmbeddingType) -> N
     rows = [entry["embedding"] for entry in codec.orjson.loads(plain)["data"]]
     assert np.array_equal(np.array(rows, dtype=DTYPES[kind]), numbers)
     for encoding, size in ((EncodingFormat.BASE64, len(base64)), (EncodingFormat.FLOAT, len(plain))):
-        assert codec.least_response_bytes(5, DIM, encoding, kind) <= size
-        assert size <= codec.response_bytes(5, DIM, encoding, kind)
+        assert response_sizes.least_response_bytes(5, DIM, encoding, kind) <= size
+        assert size <= response_sizes.response_bytes(5, DIM, encoding, kind)

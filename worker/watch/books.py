@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import ErrorCode
 from schemas.headers import DEADLINE, REPLY_PARTITION, REPLY_TOPIC
 
-from ..outcomes import leads_to_dead_letter
+from ..outcomes import ends_in
 from .samples import SECONDS, Distribution, Sample
 from .table import Outcome
 
@@ -71,7 +71,7 @@ class LaneBooks:
             if error is not None:
                 self._otherwise[Outcome.FAILED] += 1
                 self._failures[error.code] += 1
-                self._dead_letters[error.code] += leads_to_dead_letter(item.lane, error)
+                self._dead_letters[error.code] += ends_in(item.lane, error).dead_letter
             elif item.request is None:
                 self._otherwise[Outcome.TOMBSTONE] += 1
             else:

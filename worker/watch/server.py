@@ -97,8 +97,9 @@ class ProbeServer:
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # it went away, was too slow (TimeoutError), or sent too much
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            # It went away, was too slow (TimeoutError), or sent too much: its own affair, and nobody waits any more.
+            log.debug("probe broken off", error=type(error).__name__)
         finally:
             self._connections.discard(task)
             writer.transport.abort()
