@@ -13,35 +13,23 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation
 
 from .errors import AccessDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from concurrent.futures import Future
-    from typing import Any
+    from collections.abc import Collection, Iterable, Sequence
 
     from .cluster import Cluster
     from .settings import KafkaSettings
 
 log = structlog.get_logger("transport")
 
-_ANSWER_SECONDS: Final = 2.0
+_NOT_TOLD: Final = "cannot tell what is allowed, so it is not checked"
+_ANSWER_SECONDS: Final = 1.0
 _PATIENCE_SECONDS: Final = 10.0
 _AGAIN_AFTER_SECONDS: Final = 0.1
-_DENIED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED})
-_ABSENT: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND})
-# A cluster that no group has used yet makes the topic of their offsets first; a coordinator may be moving.
-_NOT_YET: Final = frozenset(
-    {
-        KafkaError._TIMED_OUT,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
 
 
 class Resource(StrEnum):
@@ -105,9 +93,10 @@ def lacking_rights(cluster: Cluster, needed: Collection[Right]) -> list[Right]:
     """Those of the rights that the brokers do not give; none where they do not tell."""
     if not cluster.profile.has_admin:
         return []
+    denied_groups = [name for name in _names(needed, Resource.GROUP) if not _lets_into(cluster, name)]
     allowed = {
         Resource.TOPIC: _allowed_on_topics(cluster, _names(needed, Resource.TOPIC)),
-        Resource.GROUP: _allowed_on_groups(cluster, _names(needed, Resource.GROUP)),
+        Resource.GROUP: dict.fromkeys(denied_groups, frozenset[Operation]()),
     }
     return sorted(
         right
@@ -150,42 +139,25 @@ def _names(needed: Iterable[Right], resource: Resource) -> list[str]:
 
 
 def _allowed_on_topics(cluster: Cluster, names: list[str]) -> dict[str, frozenset[Operation]]:
-    return _told(
-        names,
-        lambda asked: cluster.admin().describe_topics(
-            TopicCollection(asked), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
-        ),
-    )
-
-
-def _allowed_on_groups(cluster: Cluster, names: list[str]) -> dict[str, frozenset[Operation]]:
-    return _told(
-        names,
-        lambda asked: cluster.admin().describe_consumer_groups(
-            asked, include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
-        ),
-    )
-
-
-def _told(names: list[str], ask: Callable[[list[str]], Mapping[str, Future[Any]]]) -> dict[str, frozenset[Operation]]:
     """What is allowed on each; a name is missing where the brokers do not tell."""
     told: dict[str, frozenset[Operation]] = {}
     until = time.monotonic() + _PATIENCE_SECONDS
     while names:
         again = []
-        for name, answer in ask(names).items():
+        answers = cluster.admin().describe_topics(
+            TopicCollection(names), include_authorized_operations=True, request_timeout=_ANSWER_SECONDS
+        )
+        for name, answer in answers.items():
             try:
                 operations = answer.result(2 * _ANSWER_SECONDS).authorized_operations
             except KafkaException as error:
                 code = error.args[0].code()
-                if code in _DENIED:
+                if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                     told[name] = frozenset()
-                elif code in _NOT_YET and time.monotonic() < until:
+                elif code == KafkaError._TIMED_OUT and time.monotonic() < until:
                     again.append(name)
-                elif code not in _ABSENT:
-                    log.warning(
-                        "cannot tell what is allowed, so it is not checked", of=name, error=error.args[0].str()
-                    )
+                elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    log.warning(_NOT_TOLD, of=name, error=error.args[0].str())
                 continue
             if operations is not None:
                 told[name] = frozenset(_TOLD_AS[operation] for operation in operations if operation in _TOLD_AS)
@@ -193,3 +165,30 @@ def _told(names: list[str], ask: Callable[[list[str]], Mapping[str, Future[Any]]
         if names:
             time.sleep(_AGAIN_AFTER_SECONDS)
     return told
+
+
+def _lets_into(cluster: Cluster, group: str) -> bool:
+    """Whether the group's coordinator answers this user; also where it says nothing in time.
+
+    Told by what the group committed, which whoever may read also sees: librdkafka 2.16.0 aborts the process where the
+    admin client describes a group whose coordinator is not there yet. Who may describe a group and not read it is
+    refused a moment later, when it joins.
+    """
+    consumer = Consumer(cluster.consumer_config("access", group))
+    until = time.monotonic() + _PATIENCE_SECONDS
+    try:
+        while True:
+            try:
+                consumer.committed([TopicPartition(group, 0)], timeout=_ANSWER_SECONDS)
+            except KafkaException as error:
+                # The coordinator's refusal to be found comes as a message, while the question just times out.
+                told = [error.args[0], *(message.error() for message in consumer.consume(1, 0))]
+                if any(each.code() == KafkaError.GROUP_AUTHORIZATION_FAILED for each in told if each is not None):
+                    return False
+                if time.monotonic() > until:
+                    log.warning(_NOT_TOLD, of=group, error=error.args[0].str())
+                    return True
+            else:
+                return True
+    finally:
+        consumer.close()

@@ -6,11 +6,9 @@ import json
 import time
 import uuid
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.topics import Lane, TopicNames
 from transport.messages import from_confluent
@@ -47,6 +45,7 @@ class Place:
     bootstrap: str
     topics: TopicNames
     _producer: Producer = field(init=False)
+    _groups: dict[Lane, Consumer] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._producer = Producer(
@@ -57,10 +56,6 @@ class Place:
                 "log_level": 0,
             }
         )
-
-    @cached_property
-    def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     @property
     def flags(self) -> list[str]:
@@ -100,10 +95,27 @@ class Place:
         return {Attempt.decode(item.metadata or "") for item in self._stored(lane)}
 
     def _stored(self, lane: Lane) -> list[TopicPartition]:
-        group = self.topics.group(lane)
-        wanted = [ConsumerGroupTopicPartitions(group)]
-        stored = self._admin.list_consumer_group_offsets(wanted)[group].result(timeout=10).topic_partitions
+        topic = self.topics.requests_of(lane)
+        group = self._group(lane)
+        partitions = group.list_topics(topic, timeout=10).topics[topic].partitions
+        stored = group.committed([TopicPartition(topic, partition) for partition in partitions], timeout=10)
         return [item for item in stored if item.offset >= 0]
+
+    def _group(self, lane: Lane) -> Consumer:
+        """Sees what the group committed without joining it.
+
+        Not the admin client: librdkafka 2.16.0 ends the process where a group's coordinator is late under it.
+        """
+        if lane not in self._groups:
+            self._groups[lane] = Consumer(
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "group.id": self.topics.group(lane),
+                    "isolation.level": "read_uncommitted",
+                    "log_level": 0,
+                }
+            )
+        return self._groups[lane]
 
 
 class Reader:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
+from structlog.testing import capture_logs
 
 from tests.docs.rights import given_by
 from transport.access import Operation, Resource, Right, acl_commands, check_access, lacking_rights, reading, writing
@@ -15,6 +16,7 @@ from transport.errors import AccessDeniedError
 from transport.settings import KafkaSettings
 
 if TYPE_CHECKING:
+    from tests.kafka_broker import KafkaBroker
     from tests.kafka_broker.secured import SecuredBroker
 
     from .testbed import Testbed
@@ -108,6 +110,21 @@ def test_brokers_without_an_authorizer_let_everybody_do_everything(testbed: Test
     check_access(
         testbed.cluster, [*reading(topic), *writing(topic), Right(Operation.READ, Resource.GROUP, f"{topic}.group")]
     )
+
+
+@pytest.mark.slow
+def test_a_coordinator_that_says_nothing_is_no_refusal(
+    kafka_broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transport.access._PATIENCE_SECONDS", 0.0)
+    cluster = Cluster.probe(KafkaSettings(bootstrap=kafka_broker.bootstrap))
+    kafka_broker.pause()
+
+    with capture_logs() as said:
+        lacking = lacking_rights(cluster, [Right(Operation.READ, Resource.GROUP, "g")])
+
+    assert lacking == []
+    assert [line["of"] for line in said if line["event"].startswith("cannot tell what is allowed")] == ["g"]
 
 
 def test_a_user_with_a_certificate_is_named_by_the_brokers_alone(topic: str, secured_broker: SecuredBroker) -> None:
