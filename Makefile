@@ -38,8 +38,10 @@ run: $(INSTALLED)  ## broker, worker and API, and the sample corpus through them
 test: $(INSTALLED_TESTS)  ## every test; REQUIRE_KAFKA=1 forbids skipping, KAFKA_BOOTSTRAP=host:port uses your Kafka
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
+# These wait more than they compute.
+test-fast: PROCESSES = 3
 test-fast: $(INSTALLED_TESTS)  ## tests without Kafka and without the model, under a minute
-	$(BIN)/python -m pytest -m "not kafka and not model and not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not kafka and not model and not slow" -n $(PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(INSTALLED_TESTS)  ## ruff, mypy and the layers between packages
 	$(BIN)/ruff check

@@ -154,7 +154,9 @@ def worker(
     devices: Devices = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the encoder.", show_default="all cores")] = None,
     dtype: Dtype = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="Padded tokens of one batch.")] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(help="Tokens of one batch, padding counted.", show_default="tried out")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Token limit of an input.")] = None,
     reply_topic: Annotated[list[str] | None, typer.Option(help="A topic requests may name; repeatable.")] = None,
     group_protocol: Annotated[str | None, typer.Option(help="classic, consumer or auto.")] = None,

@@ -10,6 +10,9 @@ Source: librdkafka's rdkafka_mock.h.
 from __future__ import annotations
 
 import ctypes
+import socket
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +22,7 @@ from .errors import EmbeddedBrokerError
 from .profiles import EMBEDDED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from schemas.topics import TopicNames
@@ -27,6 +31,7 @@ _PRODUCER: Final = 0
 _SESSION_TIMEOUT_MS: Final = 3000
 _HEARTBEAT_MS: Final = 200
 _ERROR_BYTES: Final = 512
+_WAKE_EVERY_SECONDS: Final = 0.02
 
 _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "rd_kafka_conf_new": (ctypes.c_void_p, []),
@@ -93,7 +98,8 @@ class EmbeddedBroker:
         """
         if self._cluster is None:
             raise EmbeddedBrokerError("the embedded broker is closed")
-        code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
+        with _kept_awake(self.bootstrap):
+            code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
         if code not in (0, confluent_kafka.KafkaError.TOPIC_ALREADY_EXISTS):
             raise EmbeddedBrokerError(f"the embedded broker refuses topic {name!r} (error {code})")
 
@@ -111,6 +117,30 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _kept_awake(address: str) -> Iterator[None]:
+    """Connect to the broker again and again meanwhile.
+
+    librdkafka 2.16.0's mock cluster misses the signal of a command now and then, and does it a second later, when it
+    looks by itself. Whoever connects wakes it.
+    """
+    host, port = address.split(":")
+    is_over = threading.Event()
+
+    def connect() -> None:
+        while not is_over.wait(_WAKE_EVERY_SECONDS):
+            with suppress(OSError):
+                socket.create_connection((host, int(port)), _WAKE_EVERY_SECONDS).close()
+
+    caller = threading.Thread(target=connect, name="wakes-embedded-broker", daemon=True)
+    caller.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        caller.join()
 
 
 def _load() -> ctypes.CDLL:

@@ -6,6 +6,8 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import confluent_kafka
 
     from schemas.headers import Header
@@ -27,6 +29,17 @@ class Message(NamedTuple):
     value: bytes | None
     """None: a tombstone."""
     headers: tuple[Header, ...]
+
+
+class Outgoing(NamedTuple):
+    """One message to publish."""
+
+    topic: str
+    partition: int | None
+    """None: the partitioner decides."""
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
 
 
 def from_confluent(message: confluent_kafka.Message) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     import confluent_kafka
 
-    from schemas.headers import Header
-
     from .cluster import Cluster
     from .consumer import Membership
+    from .messages import Outgoing
 
 log = structlog.get_logger("transport")
 
@@ -49,17 +48,6 @@ _REFUSALS: Final = {
     KafkaError._UNSUPPORTED_FEATURE: "the brokers know no transactions: take Apache Kafka 2.5 or newer",
 }
 """Of a start: what the operator has to change."""
-
-
-class Outgoing(NamedTuple):
-    """One message to publish."""
-
-    topic: str
-    partition: int | None
-    """None: the partitioner decides."""
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Header]
 
 
 @dataclass(frozen=True, slots=True)

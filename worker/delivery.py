@@ -15,8 +15,8 @@ from .offsets import LaneOffsets
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from schemas.headers import Header
     from transport.consumer import GroupConsumer
+    from transport.messages import Outgoing
     from transport.offsets import OffsetTracker, Submitted
     from transport.producer import DeliveringProducer
     from transport.producer import Delivery as OnDelivery
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
 class Outlet(Protocol):
     """What the publisher hands messages to."""
 
-    def produce(
-        self,
-        item: RequestInFlight,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[Header],
-        partition: int | None,
-        on_delivery: OnDelivery,
-    ) -> None:
+    def produce(self, item: RequestInFlight, message: Outgoing, on_delivery: OnDelivery) -> None:
         """Hand over one of the messages that answer a request.
 
         Its callback is called once: with None when the message is there for every reader it is meant for, else with
@@ -127,18 +117,15 @@ class AtLeastOnce(LaneOffsets):
         self._producer = producers[lane]
         self._at_once = producers[Lane.INTERACTIVE]
 
-    def produce(
-        self,
-        item: RequestInFlight,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[Header],
-        partition: int | None,
-        on_delivery: OnDelivery,
-    ) -> None:
+    def produce(self, item: RequestInFlight, message: Outgoing, on_delivery: OnDelivery) -> None:
         """See `Outlet`. Blocks while the producer's buffer is full."""
         # Nothing will come to be sent together with what runs alone.
         producer = self._at_once if item.is_alone else self._producer
-        producer.produce(topic, key=key, value=value, headers=headers, partition=partition, on_delivery=on_delivery)
+        producer.produce(
+            message.topic,
+            key=message.key,
+            value=message.value,
+            headers=message.headers,
+            partition=message.partition,
+            on_delivery=on_delivery,
+        )

@@ -16,9 +16,9 @@ from transport.producer import DeliveryFailure, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from transport.messages import Outgoing
     from transport.offsets import OffsetTracker, Submitted
     from transport.producer import Delivery
-    from transport.transactional_producer import Outgoing
 
     from .request import RequestInFlight
 

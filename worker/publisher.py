@@ -23,6 +23,7 @@ from schemas import headers as names
 from schemas.codec import encode_error
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from transport.backoff import backoff_seconds
+from transport.messages import Outgoing
 from transport.producer import DeliveryFailure, FailureKind
 
 from .dead_letters import dead_letter_headers
@@ -35,7 +36,6 @@ from .responses import Responses
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemas.headers import Header
     from schemas.topics import Lane, TopicNames
     from transport.known_topics import KnownTopics
 
@@ -231,11 +231,9 @@ class Publisher:
         item.unacknowledged = 1
         self._produce(
             _Published(item, _Kind.ANSWER, destination.topic, _must_exist(destination)),
-            destination.topic,
-            destination.partition,
-            key,
-            value,
-            self._responses.headers(item, names.STATUS_OK),
+            Outgoing(
+                destination.topic, destination.partition, key, value, self._responses.headers(item, names.STATUS_OK)
+            ),
         )
 
     def _fail(self, item: RequestInFlight, error: RequestError | UnanswerableError) -> None:
@@ -252,11 +250,13 @@ class Publisher:
             error.metadata = None
         self._produce(
             _Published(item, _Kind.ERROR, destination.topic, _must_exist(destination), shortened),
-            destination.topic,
-            destination.partition,
-            (error.request_id or "").encode(),
-            encode_error(error),
-            self._responses.headers(item, error.code.value),
+            Outgoing(
+                destination.topic,
+                destination.partition,
+                (error.request_id or "").encode(),
+                encode_error(error),
+                self._responses.headers(item, error.code.value),
+            ),
         )
 
     def _error_destination(self, item: RequestInFlight) -> Destination:
@@ -276,32 +276,21 @@ class Publisher:
             message = message._replace(value=b"")
         # Not the message of the error, which may quote the request; the dead letter's headers have it.
         log.warning("dead letter", code=error.code.value, **origin_of(item))
+        headers = dead_letter_headers(
+            message,
+            error,
+            self._worker_id,
+            attempt=item.headers.failed_attempts + 1,
+            left_out=_LEFT_OUT[shortened],
+        )
         self._produce(
             _Published(item, _Kind.DEAD_LETTER, topic, must_exist=True, shortened=shortened),
-            topic,
-            None,
-            message.key,
-            message.value,
-            dead_letter_headers(
-                message,
-                error,
-                self._worker_id,
-                attempt=item.headers.failed_attempts + 1,
-                left_out=_LEFT_OUT[shortened],
-            ),
+            Outgoing(topic, None, message.key, message.value, headers),
         )
 
     # --- delivery -------------------------------------------------------------------------------------
 
-    def _produce(
-        self,
-        published: _Published,
-        topic: str,
-        partition: int | None,
-        key: bytes | None,
-        value: bytes | None,
-        headers: list[Header],
-    ) -> None:
+    def _produce(self, published: _Published, message: Outgoing) -> None:
         def delivered(failure: DeliveryFailure | None) -> None:
             if failure is None:
                 if published.kind is _Kind.DEAD_LETTER and published.item.error is not None:
@@ -310,15 +299,7 @@ class Publisher:
             else:
                 self._queue.put(_Undelivered(published, failure))
 
-        self._outlets[published.item.lane].produce(
-            published.item,
-            topic,
-            key=key,
-            value=value,
-            headers=headers,
-            partition=partition,
-            on_delivery=delivered,
-        )
+        self._outlets[published.item.lane].produce(published.item, message, delivered)
 
     def _acknowledged(self, item: RequestInFlight) -> None:
         with self._counting:

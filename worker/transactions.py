@@ -19,7 +19,6 @@ import structlog
 
 from transport.errors import FatalTransportError
 from transport.offsets import OffsetTracker
-from transport.transactional_producer import Outgoing
 
 from .attempts import NoAttempts
 from .offsets import commit_is_due
@@ -28,8 +27,8 @@ from .outbox import Held, Outbox, Transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from schemas.headers import Header
     from transport.consumer import GroupConsumer, Membership
+    from transport.messages import Outgoing
     from transport.offsets import Submitted
     from transport.producer import Delivery as OnDelivery
     from transport.transactional_producer import Aborted
@@ -94,21 +93,11 @@ class ExactlyOnce:
 
     # --- the publisher's thread -----------------------------------------------------------------------
 
-    def produce(
-        self,
-        item: RequestInFlight,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[Header],
-        partition: int | None,
-        on_delivery: OnDelivery,
-    ) -> None:
+    def produce(self, item: RequestInFlight, message: Outgoing, on_delivery: OnDelivery) -> None:
         """See `delivery.Outlet`; never blocks."""
         # Computed: the device may have the tokens' room. The bytes stay, which bounds what waits here.
         self._in_flight.correct(item.reservation, tokens=0)
-        self._outbox.add(Held(item, Outgoing(topic, partition, key, value, headers), on_delivery))
+        self._outbox.add(Held(item, message, on_delivery))
 
     # --- any thread -----------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import pytest
 from benchmarks.corpus import CORPORA, docstring_texts, mixed_texts
 
 
+# Those from the standard library read all of it.
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_a_corpus_has_as_many_texts_as_are_asked_for_and_the_same_each_time(corpus: str) -> None:
     make = CORPORA[corpus]
@@ -25,5 +27,6 @@ def test_mixed_texts_have_10_to_300_words_half_of_them_fewer_than_about_60() -> 
     assert 50 <= statistics.median(words) <= 70
 
 
+@pytest.mark.slow
 def test_docstrings_are_from_all_over_the_library() -> None:
     assert len(set(docstring_texts(200))) > 190

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -38,7 +39,32 @@ class BrokerError(Exception):
     """The broker did not come up; the message quotes the end of its log, and no process is left."""
 
 
-class KafkaBroker:
+class Startable(ABC):
+    """Runs while its context does."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start, and block until it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, whether it was started or not."""
+
+
+class KafkaBroker(Startable):
     """One Apache Kafka on 127.0.0.1, a context manager.
 
     Args:
@@ -85,19 +111,6 @@ class KafkaBroker:
     def exit_code(self) -> int | None:
         """None while the process runs or before it was started."""
         return None if self._process is None else self._process.poll()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self) -> None:
         """Start on the data there is and block until it answers.

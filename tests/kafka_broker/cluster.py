@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .broker import BrokerError, KafkaBroker, free_port, new_cluster_id
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from .broker import BrokerError, KafkaBroker, Startable, free_port, new_cluster_id
 
 _BROKERS: Final = 3
 _HEAP_MIB: Final = 320
@@ -20,7 +17,7 @@ _WHOLE_SECONDS: Final = 90.0
 _LOOK_EVERY_SECONDS: Final = 0.2
 
 
-class KafkaCluster:
+class KafkaCluster(Startable):
     """Three Apache Kafkas of one cluster on 127.0.0.1, a context manager.
 
     Args:
@@ -75,19 +72,6 @@ class KafkaCluster:
         """End all of them, and remove their data."""
         for broker in self.brokers:
             broker.stop()
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 _REPLICATED: Final = {

@@ -47,6 +47,17 @@ def test_two_brokers_live_beside_each_other() -> None:
         assert "only-here" not in Cluster.probe(KafkaSettings(bootstrap=other.bootstrap)).topics()
 
 
+def test_it_is_kept_awake_by_connections_as_long_as_it_takes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sleeper:
+        sleeper.settimeout(20)
+        with embedded._kept_awake(f"127.0.0.1:{sleeper.getsockname()[1]}"):
+            calls = [sleeper.accept()[0] for _ in range(2)]
+
+    for call in calls:
+        assert call.recv(1) == b""
+        call.close()
+
+
 def test_a_topic_that_exists_is_left_as_it_is(embedded_broker: EmbeddedBroker) -> None:
     embedded_broker.create_topic("made-twice", 3)
     embedded_broker.create_topic("made-twice", 5)

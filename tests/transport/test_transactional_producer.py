@@ -22,10 +22,11 @@ from pydantic import SecretStr
 from tests.exactly_once import has_open_transaction, open_transaction, read_committed
 from transport.cluster import Cluster
 from transport.errors import BrokerUnavailableError, FatalTransportError, SettingsError
+from transport.messages import Outgoing
 from transport.producer import FailureKind
 from transport.profiles import EMBEDDED, KAFKA
 from transport.settings import KafkaSettings
-from transport.transactional_producer import Aborted, Outgoing, TransactionalProducer, Verdict, verdict_of
+from transport.transactional_producer import Aborted, TransactionalProducer, Verdict, verdict_of
 
 from ..kafka_broker import KafkaBroker
 from .testbed import BOUND_SECONDS, Member, Testbed, members, read, wait_until

@@ -72,6 +72,7 @@ def test_without_a_number_the_cores_are_those_this_process_may_use(monkeypatch: 
 # --- asking torch -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_torch_is_asked_in_a_process_of_its_own() -> None:
     script = (
         "import sys; from worker.devices import count_cuda_devices; "

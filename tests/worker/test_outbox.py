@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transport.messages import Outgoing
 from transport.offsets import OffsetTracker
 from transport.producer import DeliveryFailure, FailureKind
-from transport.transactional_producer import Outgoing
 from worker.outbox import Held, Outbox, Transaction
 
 from .fakes import an_item

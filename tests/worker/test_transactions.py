@@ -11,6 +11,7 @@ import pytest
 
 from transport.consumer import Membership, Progress
 from transport.errors import FatalTransportError
+from transport.messages import Outgoing
 from transport.producer import DeliveryFailure, FailureKind
 from transport.transactional_producer import Aborted
 from worker import transactions as transactions_module
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from transport.consumer import GroupConsumer
-    from transport.transactional_producer import Outgoing
     from worker.request import RequestInFlight
 
 WAIT_SECONDS = 10.0
@@ -105,7 +105,7 @@ class Bench:
                 self.in_flight.release(item.reservation)
                 self.delivery.acknowledged(item.submitted)
 
-        self.delivery.produce(item, "t", key=None, value=value, headers=(), partition=None, on_delivery=on_delivery)
+        self.delivery.produce(item, Outgoing("t", None, None, value, ()), on_delivery)
 
     def until_transaction(self) -> Seen:
         """Ask for a commit as the intake does, until one begins."""

@@ -36,7 +36,7 @@ class ModelCard:
     device: str
     dtype: str
     budget_tokens: int
-    """Padded tokens of one batch that suit the device."""
+    """Tokens of one batch that suit the device, padding counted where there is any."""
     prefixes: Mapping[InputType | None, str] = field(default_factory=dict)
     """Text put before an input, by its role; None: without one."""
     unpooled: Mapping[str, int] = field(default_factory=dict)

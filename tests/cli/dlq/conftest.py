@@ -21,7 +21,7 @@ from transport.topic_setup import create_topics
 from worker.dead_letters import dead_letter_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import confluent_kafka
 
@@ -110,49 +110,49 @@ class Morgue:
 
 @dataclass(frozen=True)
 class Ground:
-    """A broker and clients of it that all tests here share; each test has topics of its own."""
+    """A broker and clients of it."""
 
     cluster: Cluster
     producer: Producer
-    make_topics: Callable[[TopicNames], object]
 
     @classmethod
-    def at(cls, bootstrap: str, make_topics: Callable[[Cluster, TopicNames], object]) -> Self:
+    def at(cls, bootstrap: str) -> Self:
         cluster = Cluster.probe(KafkaSettings(bootstrap=bootstrap))
-        producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
-        return cls(cluster, producer, lambda topics: make_topics(cluster, topics))
+        return cls(cluster, Producer({"bootstrap.servers": bootstrap, "log_level": 0}))
 
-    def morgue(self, run_here: RunHere) -> Morgue:
-        topics = TopicNames(f"dlq-{uuid.uuid4().hex[:8]}")
-        self.make_topics(topics)
+    def morgue(self, topics: TopicNames, run_here: RunHere) -> Morgue:
         return Morgue(topics, run_here, self.cluster, self.producer)
 
 
 @pytest.fixture(scope="module")
-def embedded_ground() -> Iterator[Ground]:
-    with EmbeddedBroker() as broker:
-        yield Ground.at(broker.bootstrap, lambda _, topics: broker.create_topics(topics))
-
-
-@pytest.fixture(scope="module")
 def kafka_ground(kafka_bootstrap: str) -> Ground:
-    return Ground.at(kafka_bootstrap, lambda cluster, topics: create_topics(cluster, topics.all()))
+    return Ground.at(kafka_bootstrap)
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
-def morgue(request: pytest.FixtureRequest, run_here: RunHere) -> Morgue:
+def morgue(request: pytest.FixtureRequest) -> Morgue:
     """On either broker."""
-    ground: Ground = request.getfixturevalue(f"{request.param}_ground")
-    return ground.morgue(run_here)
+    found: Morgue = request.getfixturevalue(f"{request.param}_morgue")
+    return found
 
 
 @pytest.fixture
-def embedded_morgue(embedded_ground: Ground, run_here: RunHere) -> Morgue:
+def embedded_morgue(run_here: RunHere) -> Iterator[Morgue]:
     """On the embedded broker: for what has nothing to do with which one it is."""
-    return embedded_ground.morgue(run_here)
+    topics = _new_topics()
+    with EmbeddedBroker() as broker:
+        # Before it has clients: beside them it makes a topic at once or after a second.
+        broker.create_topics(topics)
+        yield Ground.at(broker.bootstrap).morgue(topics, run_here)
 
 
 @pytest.fixture
 def kafka_morgue(kafka_ground: Ground, run_here: RunHere) -> Morgue:
     """On a real Kafka."""
-    return kafka_ground.morgue(run_here)
+    topics = _new_topics()
+    create_topics(kafka_ground.cluster, topics.all())
+    return kafka_ground.morgue(topics, run_here)
+
+
+def _new_topics() -> TopicNames:
+    return TopicNames(f"dlq-{uuid.uuid4().hex[:8]}")

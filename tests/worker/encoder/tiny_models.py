@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -46,6 +46,8 @@ DIM: Final = 32
 LIMIT: Final = 48
 _SIZE: Final = {"hidden_size": DIM, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 _VOCABULARY: Final = 400
+
+_Config = TypeVar("_Config")
 
 
 def save_tiny_model(architecture: str, folder: Path, *, seed: int = 0, after: Sequence[Any] | None = None) -> str:
@@ -222,35 +224,27 @@ def _deberta() -> PreTrainedModel:
     )
 
 
+def _of_decoder(kind: Callable[..., _Config], **special: int) -> _Config:
+    """The size of each that only looks back: two heads share their keys, the end of text ends every input."""
+    return kind(
+        vocab_size=_VOCABULARY,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=None,
+        num_key_value_heads=2,
+        **special,
+        **_SIZE,
+    )
+
+
 def _mistral() -> PreTrainedModel:
     """Causal; a token sees the ten before it."""
-    return MistralModel(
-        MistralConfig(
-            vocab_size=_VOCABULARY,
-            max_position_embeddings=64,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-            num_key_value_heads=2,
-            head_dim=8,
-            sliding_window=11,
-            **_SIZE,
-        )
-    )
+    return MistralModel(_of_decoder(MistralConfig, head_dim=8, sliding_window=11))
 
 
 def _llama() -> PreTrainedModel:
-    return LlamaModel(
-        LlamaConfig(
-            vocab_size=_VOCABULARY,
-            max_position_embeddings=64,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-            num_key_value_heads=2,
-            **_SIZE,
-        )
-    )
+    return LlamaModel(_of_decoder(LlamaConfig))
 
 
 def _mpnet() -> PreTrainedModel:
@@ -258,18 +252,7 @@ def _mpnet() -> PreTrainedModel:
 
 
 def _qwen3() -> PreTrainedModel:
-    return Qwen3Model(
-        Qwen3Config(
-            vocab_size=_VOCABULARY,
-            max_position_embeddings=64,
-            pad_token_id=0,
-            eos_token_id=1,
-            bos_token_id=None,
-            num_key_value_heads=2,
-            head_dim=8,
-            **_SIZE,
-        )
-    )
+    return Qwen3Model(_of_decoder(Qwen3Config, head_dim=8))
 
 
 ARCHITECTURES: Final[dict[str, tuple[Callable[[], Any], Callable[[], PreTrainedTokenizerFast], str]]] = {
