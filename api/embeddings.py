@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads it at run time
 
@@ -24,6 +25,8 @@ from .token_estimate import tokens_of_inputs
 from .trace_context import handed_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from client.request_reply import EmbeddingClient
     from schemas.beats import Beat
     from schemas.requests import EmbeddingBody
@@ -46,7 +49,7 @@ def embeddings_router(
     limits: RateLimits,
 ) -> APIRouter:
     """The route, over one client; without keys everybody may ask."""
-    router = APIRouter()
+    router = APIRouter(route_class=_Unread)
 
     @router.post("/v1/embeddings")
     async def create_embedding(request: Request) -> Response:
@@ -93,6 +96,14 @@ def embeddings_router(
     return router
 
 
+class _Unread(APIRoute):
+    """Gives the endpoint the request as it is: there is nothing for FastAPI to read and inject, which takes 50 us."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -119,27 +130,33 @@ def _late(deadline: Deadline) -> RequestError:
     )
 
 
-async def _unless_disconnected(request: Request, asked: Any) -> Vectors:
+async def _unless_disconnected(request: Request, asked: Coroutine[Any, Any, Vectors]) -> Vectors:
     """Await the reply, but give the place free when the caller goes away.
 
     Raises:
         ClientDisconnect: It did; there is nobody to answer.
     """
-    answer: asyncio.Task[Vectors] = asyncio.ensure_future(asked)
-    gone = asyncio.ensure_future(_disconnected(request))
+    awaiting = asyncio.current_task()
+    has_left = False
+
+    async def watch() -> None:
+        nonlocal has_left
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        has_left = True
+        if awaiting is not None:
+            awaiting.cancel()
+
+    watching = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            raise ClientDisconnect
-        return answer.result()
+        return await asked
+    except asyncio.CancelledError:
+        if not has_left or awaiting is None:
+            raise
+        awaiting.uncancel()
+        raise ClientDisconnect from None
     finally:
-        for task in (answer, gone):
-            task.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
 
 
 def _timeout_seconds(request: Request, most_seconds: float) -> float:

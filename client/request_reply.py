@@ -23,6 +23,7 @@ from schemas.codec import Vectors, decode_response, join_vectors
 from schemas.errors import ErrorCode, RequestError
 from schemas.served_model import models_named
 from schemas.topics import Lane, TopicNames
+from transport.errors import TransportError
 from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
 
 from .errors import NotConnectedError
@@ -300,9 +301,13 @@ class EmbeddingClient:
 
     def _on_connected(self, connection: Connection) -> None:
         window_bytes = min(self._settings.window_bytes, connection.cluster.profile.reply_window_bytes)
-        producer = DeliveringProducer(
-            connection.cluster, f"client-{self._lane.value}", linger_ms=_LINGER_MS[self._lane]
-        )
+        try:
+            producer = DeliveringProducer(
+                connection.cluster, f"client-{self._lane.value}", linger_ms=_LINGER_MS[self._lane]
+            )
+        except TransportError as error:
+            self._on_failure(error)
+            return
         self._connected = _Connected(connection, producer, Window(window_bytes))
         self._ready.set()
 

@@ -16,6 +16,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AclOperation
 
+from .cluster import new_client
 from .errors import AccessDeniedError
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _lets_into(cluster: Cluster, group: str) -> bool:
     admin client describes a group whose coordinator is not there yet. Who may describe a group and not read it is
     refused a moment later, when it joins.
     """
-    consumer = Consumer(cluster.consumer_config("access", group))
+    consumer = new_client(Consumer, cluster.consumer_config("access", group))
     until = time.monotonic() + _PATIENCE_SECONDS
     try:
         while True:

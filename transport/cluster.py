@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import structlog
 from confluent_kafka import KafkaException
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Strings, numbers and flags, and for two options callables, which the client's type stubs leave out.
 ConfigValue: TypeAlias = Any
 ClientConfig: TypeAlias = dict[str, ConfigValue]
+
+_Client = TypeVar("_Client")
 
 log = structlog.get_logger("transport")
 
@@ -214,10 +216,22 @@ def _admin(settings: KafkaSettings, on_error: Callable[[KafkaError], None] | Non
     config = _without(_base_config(settings, "admin"), _PRODUCER_ONLY + _CONSUMER_ONLY)
     if on_error is not None:
         config["error_cb"] = on_error
+    return new_client(AdminClient, config)
+
+
+def new_client(kind: Callable[[ClientConfig], _Client], config: ClientConfig) -> _Client:
+    """A client of librdkafka.
+
+    Raises:
+        SettingsError: It does not take the settings.
+    """
     try:
-        return AdminClient(config)
+        return kind(config)
     except KafkaException as error:
-        raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        why = error.args[0].str()
+    except (TypeError, ValueError) as error:  # of the package around it, which takes some of them for itself
+        why = str(error)
+    raise SettingsError(f"librdkafka refuses the settings: {why}")
 
 
 def _base_config(settings: KafkaSettings, client: str) -> ClientConfig:

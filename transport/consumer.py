@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from .access import Operation, Resource, Right, acl_commands, reading
+from .cluster import new_client
 from .errors import FatalTransportError, SettingsError
 from .messages import Message, from_confluent
 
@@ -105,10 +106,7 @@ class GroupConsumer:
             **_group_config(cluster),
             **cluster.consumer_config(group, group, patient=patient),
         }
-        try:
-            self._consumer = Consumer(config)
-        except KafkaException as error:
-            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        self._consumer = new_client(Consumer, config)
         self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def poll(self, max_messages: int, timeout_seconds: float) -> list[Message]:

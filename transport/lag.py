@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from .cluster import new_client
 from .errors import BrokerUnavailableError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class LagReader:
 
     def __init__(self, cluster: Cluster, topic: str, group: str) -> None:
         self._topic, self._group = topic, group
-        self._consumer = Consumer({**cluster.consumer_config("lag", group), "enable.auto.commit": False})
+        self._consumer = new_client(Consumer, cluster.consumer_config("lag", group))
 
     def read(self, partitions: Iterable[int]) -> dict[int, int]:
         """Ask the broker. Blocks up to 5 s, and as long again for each partition.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from .errors import SettingsError
+from .cluster import new_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,10 +105,7 @@ class DeliveringProducer:
             **cluster.producer_config(client),
         }
         self._on_failure = on_failure
-        try:
-            self._producer = Producer(config)
-        except KafkaException as error:
-            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        self._producer = new_client(Producer, config)
         self._closed = threading.Event()
         self._counting = threading.Lock()
         self.failures: Counter[FailureKind] = Counter()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from .errors import BrokerUnavailableError, FatalTransportError, SettingsError
+from .cluster import new_client
+from .errors import BrokerUnavailableError, FatalTransportError
 from .messages import Message, from_confluent
 
 if TYPE_CHECKING:
@@ -134,10 +135,7 @@ def consumer_outside_groups(
         "enable.partition.eof": ends,
         "isolation.level": isolation,
     }
-    try:
-        return Consumer(config)
-    except KafkaException as error:
-        raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+    return new_client(Consumer, config)
 
 
 def watermarks(consumer: Consumer, topic: str, partition: int, timeout_seconds: float) -> tuple[int, int]:

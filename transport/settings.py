@@ -17,6 +17,7 @@ _OURS: Final = frozenset(
     {
         "auto.offset.reset",
         "bootstrap.servers",
+        "delivery.report.only.error",
         "enable.auto.commit",
         "enable.auto.offset.store",
         "enable.idempotence",

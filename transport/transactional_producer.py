@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from .cluster import new_client
 from .errors import BrokerUnavailableError, FatalTransportError, SettingsError
 from .producer import DeliveryFailure, fault_of
 
@@ -130,10 +131,7 @@ class TransactionalProducer:
             "delivery.timeout.ms": timeout_ms,
             "topic.metadata.propagation.max.ms": _UNKNOWN_AFTER_MS,
         }
-        try:
-            self._producer = Producer(config)
-        except KafkaException as error:
-            raise SettingsError(f"librdkafka refuses the settings: {error.args[0].str()}") from error
+        self._producer = new_client(Producer, config)
 
     def start(self, stop: threading.Event) -> bool:
         """Make the transactional id known to the cluster. Blocks until it is.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from pydantic import SecretStr
 
 from client.errors import NotConnectedError
 from client.request_reply import EmbeddingClient
@@ -19,7 +20,7 @@ from schemas.codec import Vectors, decode_request, encode_beat
 from schemas.errors import ErrorCode, RequestError
 from schemas.requests import EmbeddingBody, EncodingFormat, Truncate
 from schemas.topics import Lane, TopicNames
-from transport.errors import TopicSetupError
+from transport.errors import SettingsError, TopicSetupError
 from transport.messages import Message
 from transport.settings import KafkaSettings
 
@@ -439,6 +440,20 @@ def test_a_reply_that_cannot_be_read_is_an_error_of_ours_and_not_a_request_that_
 
 
 # --- the client's life --------------------------------------------------------------------------------------------
+
+
+def test_settings_that_its_producer_refuses_are_told_to_whoever_waits_and_whoever_watches(bench: _Bench) -> None:
+    told: list[BaseException] = []
+
+    async def test() -> None:
+        kafka = bench.testbed.cluster.settings.model_copy(update={"options": {"acks": SecretStr("1")}})
+        client = EmbeddingClient(kafka, bench.topics, Lane.INTERACTIVE, ClientSettings(), told.append)
+        async with client:
+            with pytest.raises(SettingsError, match=r"librdkafka refuses the settings: .*acks"):
+                await asyncio.wait_for(client.connected(), BOUND_SECONDS)
+
+    _run(test())
+    assert [str(error).partition(":")[0] for error in told] == ["librdkafka refuses the settings"]
 
 
 def test_asking_before_a_broker_has_answered_is_refused(bench: _Bench) -> None:

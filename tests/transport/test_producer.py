@@ -120,10 +120,11 @@ def test_a_caller_held_by_a_full_buffer_is_let_go_when_the_producer_closes(nowhe
     assert refused == ["the producer is closed"]
 
 
-def test_settings_librdkafka_refuses_are_named() -> None:
-    settings = KafkaSettings.model_validate({"options": {"acks": "1"}})
+@pytest.mark.parametrize(("option", "value"), [("acks", "1"), ("on_delivery", "say")])
+def test_settings_librdkafka_refuses_are_named(option: str, value: str) -> None:
+    settings = KafkaSettings.model_validate({"options": {option: value}})
 
-    with pytest.raises(SettingsError, match=r"librdkafka refuses the settings: .*acks"):
+    with pytest.raises(SettingsError, match=rf"librdkafka refuses the settings: .*{option}"):
         DeliveringProducer(Cluster(settings, KAFKA), "acks", linger_ms=0)
 
 

@@ -47,6 +47,7 @@ def test_options_given_win_over_those_of_the_file(tmp_path: Path) -> None:
         "auto.offset.reset",
         "bootstrap.servers",
         "enable.auto.commit",
+        "delivery.report.only.error",
         "enable.auto.offset.store",
         "enable.idempotence",
         "group.id",
