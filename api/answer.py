@@ -81,6 +81,9 @@ class Answer(Response):
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if len(self.body) <= _PIECE_BYTES:
+            await send({"type": "http.response.body", "body": self.body})
+            return
         for start in range(0, len(self.body), _PIECE_BYTES):
             piece = bytes(self.body[start : start + _PIECE_BYTES])
             await send({"type": "http.response.body", "body": piece, "more_body": True})
