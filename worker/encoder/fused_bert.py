@@ -10,24 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
-from torch.nn.functional import embedding, layer_norm, linear
+from torch.nn.functional import embedding, layer_norm
 
 from .attention import attend
+from .linear import linear_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .layout import Layout
+    from .linear import Linear
 
 _LIKE_BERT: Final = frozenset({"BertModel", "CamembertModel", "RobertaModel", "XLMRobertaModel"})
-
-
-class _Linear(NamedTuple):
-    weight: torch.Tensor
-    bias: torch.Tensor
-
-    def __call__(self, states: torch.Tensor) -> torch.Tensor:
-        return linear(states, self.weight, self.bias)
 
 
 class _LayerNorm(NamedTuple):
@@ -44,12 +38,12 @@ class _LayerNorm(NamedTuple):
 
 
 class _Layer(NamedTuple):
-    query_key_value: _Linear
-    attended: _Linear
+    query_key_value: Linear
+    attended: Linear
     attended_norm: _LayerNorm
-    up: _Linear
-    activation: Callable[[torch.Tensor], torch.Tensor]
-    down: _Linear
+    up: Linear
+    """With its activation."""
+    down: Linear
     norm: _LayerNorm
 
 
@@ -69,7 +63,7 @@ class FusedBert:
 
     Args:
         model: A model for which `is_like_bert` holds, in the dtype to compute in; its weights are shared, but for
-            those of query, key and value.
+            those of query, key and value, and for all that oneDNN has in its own order.
     """
 
     def __init__(self, model: Any) -> None:
@@ -80,7 +74,7 @@ class FusedBert:
         self._positions = embeddings.position_embeddings.weight.detach() + types[0]
         self._norm = _LayerNorm.of(embeddings.LayerNorm)
         self._heads: int = model.config.num_attention_heads
-        self._layers = [_layer(layer) for layer in model.encoder.layer]
+        self._layers = [_layer(layer, str(model.config.hidden_act)) for layer in model.encoder.layer]
 
     def __call__(self, ids: torch.Tensor, layout: Layout) -> torch.Tensor:
         """States of the last layer.
@@ -97,24 +91,31 @@ class FusedBert:
             query, key, value = layer.query_key_value(states).view(len(states), 3, self._heads, -1).unbind(1)
             attended = attend(query, key, value, layout, scale=query.shape[-1] ** -0.5).flatten(1)
             states = layer.attended_norm(layer.attended(attended) + states)
-            states = layer.norm(layer.down(layer.activation(layer.up(states))) + states)
+            states = layer.norm(layer.down(layer.up(states)) + states)
         return states
 
 
-def _layer(layer: Any) -> _Layer:
+def _layer(layer: Any, activation: str) -> _Layer:
     attention = layer.attention
     return _Layer(
         _joined(attention.self.query, attention.self.key, attention.self.value),
         _joined(attention.output.dense),
         _LayerNorm.of(attention.output.LayerNorm),
-        _joined(layer.intermediate.dense),
-        layer.intermediate.intermediate_act_fn,
+        _joined(
+            layer.intermediate.dense, activation=layer.intermediate.intermediate_act_fn, activation_name=activation
+        ),
         _joined(layer.output.dense),
         _LayerNorm.of(layer.output.LayerNorm),
     )
 
 
-def _joined(*modules: torch.nn.Linear) -> _Linear:
+def _joined(
+    *modules: torch.nn.Linear,
+    activation: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    activation_name: str = "",
+) -> Linear:
     """Several products of one input as one; a single one shares its weights."""
     weights, biases = [module.weight.detach() for module in modules], [module.bias.detach() for module in modules]
-    return _Linear(weights[0], biases[0]) if len(modules) == 1 else _Linear(torch.cat(weights), torch.cat(biases))
+    if len(modules) == 1:
+        return linear_of(weights[0], biases[0], activation, activation_name)
+    return linear_of(torch.cat(weights), torch.cat(biases), activation, activation_name)

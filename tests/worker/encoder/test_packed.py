@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from structlog.testing import capture_logs
 
 from schemas.requests import Truncate
-from worker.encoder import attention
+from worker.encoder import attention, linear
 from worker.encoder.fused_bert import FusedBert
 from worker.encoder.layout import Group
 from worker.encoder.loading import load_model
@@ -54,6 +54,19 @@ def test_an_architecture_that_can_be_packed_is_and_gives_the_models_vectors(
     assert isinstance(states, FusedBert) is (architecture in WRITTEN_OUT)
     for batching in (random_batches(len(FEW), seed=1), [list(range(len(FEW)))], [[n] for n in range(len(FEW))]):
         assert least_cosine(encode(model, FEW, batching), theirs) >= 0.9999
+
+
+@pytest.mark.parametrize("is_faster", [True, False])
+@pytest.mark.parametrize("architecture", WRITTEN_OUT)
+def test_a_pass_that_is_written_out_is_packed_whoever_computes_its_products(
+    architecture: str, is_faster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "onednn_is_faster", lambda _: is_faster)
+    model = tiny(architecture, tmp_path)
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(FEW, show_progress_bar=False)
+
+    assert not model.encoder.limits.is_padded
+    assert least_cosine(encode(model, FEW, random_batches(len(FEW), seed=1)), theirs) >= 0.999999
 
 
 @pytest.mark.parametrize("architecture", PADDED)
