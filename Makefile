@@ -6,6 +6,8 @@ PYTHON ?= python3
 ARGS ?=
 # Processes that `make test` shares the tests out to, file by file; 0: one after the other in this one.
 PROCESSES ?= 2
+# The same of `make test-fast`, whose tests wait more than they compute.
+FAST_PROCESSES ?= 3
 # A Kafka for `make benchmarks`; empty: the embedded broker.
 BOOTSTRAP ?=
 # Of the requests and faults of `make chaos`; empty: any, and printed.
@@ -38,10 +40,8 @@ run: $(INSTALLED)  ## broker, worker and API, and the sample corpus through them
 test: $(INSTALLED_TESTS)  ## every test; REQUIRE_KAFKA=1 forbids skipping, KAFKA_BOOTSTRAP=host:port uses your Kafka
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(ARGS)
 
-# These wait more than they compute.
-test-fast: PROCESSES = 3
 test-fast: $(INSTALLED_TESTS)  ## tests without Kafka and without the model, under a minute
-	$(BIN)/python -m pytest -m "not kafka and not model and not slow" -n $(PROCESSES) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m "not kafka and not model and not slow" -n $(FAST_PROCESSES) --dist loadfile $(ARGS)
 
 lint: $(INSTALLED_TESTS)  ## ruff, mypy and the layers between packages
 	$(BIN)/ruff check

@@ -136,7 +136,7 @@ async def _unless_disconnected(request: Request, asked: Coroutine[Any, Any, Vect
     Raises:
         ClientDisconnect: It did; there is nobody to answer.
     """
-    awaiting = asyncio.current_task()
+    awaiting: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # never none in a coroutine
     has_left = False
 
     async def watch() -> None:
@@ -144,16 +144,14 @@ async def _unless_disconnected(request: Request, asked: Coroutine[Any, Any, Vect
         while (await request.receive())["type"] != "http.disconnect":
             pass
         has_left = True
-        if awaiting is not None:
-            awaiting.cancel()
+        awaiting.cancel()
 
     watching = asyncio.ensure_future(watch())
     try:
         return await asked
     except asyncio.CancelledError:
-        if not has_left or awaiting is None:
+        if not has_left or awaiting.uncancel():  # somebody else's, or somebody else's as well
             raise
-        awaiting.uncancel()
         raise ClientDisconnect from None
     finally:
         watching.cancel()

@@ -82,6 +82,8 @@ def writing(*topics: str) -> list[Right]:
 def check_access(cluster: Cluster, needed: Collection[Right]) -> None:
     """Hold what the brokers allow against what is needed. Topics that are not there count as allowed.
 
+    Blocks up to 10 s for the topics, and as long for the groups, where the brokers do not answer.
+
     Raises:
         AccessDeniedError: Something is not allowed; all of it is named, with the ACLs that give it.
     """
@@ -91,10 +93,11 @@ def check_access(cluster: Cluster, needed: Collection[Right]) -> None:
 
 
 def lacking_rights(cluster: Cluster, needed: Collection[Right]) -> list[Right]:
-    """Those of the rights that the brokers do not give; none where they do not tell."""
+    """Those of the rights that the brokers do not give; none where they do not tell. Blocks as `check_access`."""
     if not cluster.profile.has_admin:
         return []
-    denied_groups = [name for name in _names(needed, Resource.GROUP) if not _lets_into(cluster, name)]
+    until = time.monotonic() + _PATIENCE_SECONDS
+    denied_groups = [name for name in _names(needed, Resource.GROUP) if not _lets_into(cluster, name, until)]
     allowed = {
         Resource.TOPIC: _allowed_on_topics(cluster, _names(needed, Resource.TOPIC)),
         Resource.GROUP: dict.fromkeys(denied_groups, frozenset[Operation]()),
@@ -150,7 +153,7 @@ def _allowed_on_topics(cluster: Cluster, names: list[str]) -> dict[str, frozense
         )
         for name, answer in answers.items():
             try:
-                operations = answer.result(2 * _ANSWER_SECONDS).authorized_operations
+                operations = answer.result(_ANSWER_SECONDS + _PATIENCE_SECONDS).authorized_operations
             except KafkaException as error:
                 code = error.args[0].code()
                 if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
@@ -168,7 +171,7 @@ def _allowed_on_topics(cluster: Cluster, names: list[str]) -> dict[str, frozense
     return told
 
 
-def _lets_into(cluster: Cluster, group: str) -> bool:
+def _lets_into(cluster: Cluster, group: str, until: float) -> bool:
     """Whether the group's coordinator answers this user; also where it says nothing in time.
 
     Told by what the group committed, which whoever may read also sees: librdkafka 2.16.0 aborts the process where the
@@ -176,7 +179,6 @@ def _lets_into(cluster: Cluster, group: str) -> bool:
     refused a moment later, when it joins.
     """
     consumer = new_client(Consumer, cluster.consumer_config("access", group))
-    until = time.monotonic() + _PATIENCE_SECONDS
     try:
         while True:
             try:
@@ -189,6 +191,7 @@ def _lets_into(cluster: Cluster, group: str) -> bool:
                 if time.monotonic() > until:
                     log.warning(_NOT_TOLD, of=group, error=error.args[0].str())
                     return True
+                time.sleep(_AGAIN_AFTER_SECONDS)
             else:
                 return True
     finally:

@@ -227,11 +227,10 @@ def new_client(kind: Callable[[ClientConfig], _Client], config: ClientConfig) ->
     """
     try:
         return kind(config)
-    except KafkaException as error:
-        why = error.args[0].str()
-    except (TypeError, ValueError) as error:  # of the package around it, which takes some of them for itself
-        why = str(error)
-    raise SettingsError(f"librdkafka refuses the settings: {why}")
+    # TypeError, ValueError: of the package around it, which takes some of them for itself.
+    except (KafkaException, TypeError, ValueError) as error:
+        why = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise SettingsError(f"librdkafka refuses the settings: {why}") from error
 
 
 def _base_config(settings: KafkaSettings, client: str) -> ClientConfig:

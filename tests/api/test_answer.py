@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import pytest
 import api.answer
 import api.embeddings
 from api.admission import Admission
-from api.answer import encode_answer
+from api.answer import Answer, encode_answer
 from schemas.codec import encode_list
 from schemas.errors import ErrorCode
 from schemas.requests import EncodingFormat
@@ -138,3 +138,20 @@ def test_what_would_hold_the_event_loop_is_done_beside_it(
 
         assert ask(http).status_code == 200
         assert threads["decode_body"] is threads["tokens_of_inputs"]
+
+
+@pytest.mark.parametrize(("size_bytes", "pieces"), [(0, [0]), (65_536, [65_536]), (65_537, [65_536, 1, 0])])
+def test_a_short_answer_is_one_piece_and_a_long_one_is_awaited_to_its_end(size_bytes: int, pieces: list[int]) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read for an answer")
+
+    asyncio.run(Answer(b"x" * size_bytes, ExitStack(), 20)({"type": "http", "state": {}}, receive, send))
+
+    assert sent[0]["status"] == 200
+    assert [len(message["body"]) for message in sent[1:]] == pieces
+    assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(pieces) - 1) + [False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import confluent_kafka
@@ -17,6 +18,7 @@ from transport.errors import EmbeddedBrokerError
 from transport.settings import KafkaSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -45,6 +47,21 @@ def test_two_brokers_live_beside_each_other() -> None:
 
         assert one.bootstrap != other.bootstrap
         assert "only-here" not in Cluster.probe(KafkaSettings(bootstrap=other.bootstrap)).topics()
+
+
+def test_it_is_kept_awake_while_it_makes_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    @contextmanager
+    def keeping(address: str) -> Iterator[None]:
+        said.append(address)
+        yield
+
+    monkeypatch.setattr(embedded, "_kept_awake", keeping)
+    with EmbeddedBroker() as broker:
+        broker.create_topic("made-awake", 1)
+
+        assert said == [broker.bootstrap]
 
 
 def test_it_is_kept_awake_by_connections_as_long_as_it_takes() -> None:

@@ -124,8 +124,10 @@ def test_a_caller_held_by_a_full_buffer_is_let_go_when_the_producer_closes(nowhe
 def test_settings_librdkafka_refuses_are_named(option: str, value: str) -> None:
     settings = KafkaSettings.model_validate({"options": {option: value}})
 
-    with pytest.raises(SettingsError, match=rf"librdkafka refuses the settings: .*{option}"):
+    with pytest.raises(SettingsError, match=rf"librdkafka refuses the settings: .*{option}") as refused:
         DeliveringProducer(Cluster(settings, KAFKA), "acks", linger_ms=0)
+
+    assert refused.value.__cause__ is not None
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ CANDIDATES: Final[Mapping[str, tuple[int, ...]]] = {
     "cuda": (8_192, 16_384, 32_768, 65_536),
 }
 """Budgets that are tried, by kind of device."""
+_GENERATION: Final = 2
 _NEARLY_AS_FAST: Final = 0.95
 _PASSES: Final = 2
 """The faster one counts: a neighbour may have taken a core during the other."""
@@ -102,9 +103,12 @@ def _fastest(speeds: Mapping[int, float]) -> int:
 
 
 def _key(model: LoadedModel) -> str:
+    """All that a budget depends on; a new `_GENERATION` forgets those of a slower or faster pass."""
     card, limits = model.card, model.encoder.limits
     return "/".join(
-        map(str, (card.revision, card.device, card.dtype, limits.slots, limits.is_padded, os.cpu_count()))
+        map(
+            str, (_GENERATION, card.revision, card.device, card.dtype, limits.slots, limits.is_padded, os.cpu_count())
+        )
     )
 
 

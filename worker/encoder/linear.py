@@ -27,7 +27,8 @@ Linear: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
 
 _FUSED: Final = {"gelu": ("gelu", "none"), "relu": ("relu", "")}
 """Activations that oneDNN applies, by their name in transformers: its own name, and which way to compute it."""
-_TRIED_ROWS: Final = 256
+_TRIED_ROWS: Final = (12, 256)
+"""A short text, for which it must not be slower, and a batch, for which it must be faster."""
 _TRIED_FEATURES: Final = 512
 _TRIES: Final = 7
 """The fastest one counts: a neighbour may have taken the core during the others."""
@@ -82,16 +83,25 @@ def linear_of(
 @torch.inference_mode()
 def onednn_is_faster(dtype: torch.dtype) -> bool:
     """Whether it is on this machine, tried out within some tens of milliseconds; also False where it is not there."""
-    weight = torch.randn(_TRIED_FEATURES, _TRIED_FEATURES).to(dtype)
-    bias, states = torch.zeros(_TRIED_FEATURES, dtype=dtype), torch.randn(_TRIED_ROWS, _TRIED_FEATURES).to(dtype)
-    by_torch = _seconds(_ByTorch(weight, bias, None), states)
+    weight, bias = torch.randn(_TRIED_FEATURES, _TRIED_FEATURES).to(dtype), torch.zeros(_TRIED_FEATURES, dtype=dtype)
+    threads = torch.get_num_threads()
+    # As a slot of the encoder computes; on all cores at once a product of this size would be waiting for them.
+    torch.set_num_threads(1)
     try:
-        by_onednn = _seconds(_by_onednn(weight, bias, None, ""), states)
+        ways = _ByTorch(weight, bias, None), _by_onednn(weight, bias, None, "")
+        ratios = []
+        for rows in _TRIED_ROWS:
+            states = torch.randn(rows, _TRIED_FEATURES).to(dtype)
+            by_torch, by_onednn = (_seconds(way, states) for way in ways)
+            ratios.append(by_onednn / by_torch)
     except (AttributeError, NotImplementedError, RuntimeError) as error:
-        log.debug("no products by oneDNN", dtype=str(dtype), reason=str(error).splitlines()[0])
+        log.debug("no products by oneDNN", dtype=str(dtype), reason=repr(error))
         return False
-    log.debug("products tried out", dtype=str(dtype), onednn_to_torch=round(by_onednn / by_torch, 2))
-    return by_onednn < _WORTH * by_torch
+    finally:
+        torch.set_num_threads(threads)
+    log.debug("products tried out", dtype=str(dtype), onednn_to_torch=[round(ratio, 2) for ratio in ratios])
+    short, batch = ratios
+    return short <= 1 and batch < _WORTH
 
 
 def _by_onednn(

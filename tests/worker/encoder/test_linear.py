@@ -18,6 +18,13 @@ ACTIVATIONS = {"": None, "gelu": gelu, "relu": relu, "silu": silu}
 CLOSE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 
 
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+needs_bfloat16 = pytest.mark.skipif(
+    not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()),
+    reason="oneDNN has no products in bfloat16 for this processor",
+)
+
+
 @pytest.fixture(autouse=True)
 def _tried_anew() -> Iterator[None]:
     onednn_is_faster.cache_clear()
@@ -31,14 +38,17 @@ def by_onednn() -> bool:
 
 
 def taking(monkeypatch: pytest.MonkeyPatch, *seconds: float) -> None:
-    """Let the next trials take so long: torch's first, then oneDNN's."""
+    """Let the next products take so long: of a short text by torch and by oneDNN, then of a batch by both."""
     told = iter(seconds)
     monkeypatch.setattr(linear_module, "_seconds", lambda *_: next(told))
 
 
 @pytest.mark.parametrize("rows", [1, 3, 70, 300])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize(
+    "dtype",
+    [pytest.param(torch.float32, marks=needs_onednn), pytest.param(torch.bfloat16, marks=needs_bfloat16)],
+)
 @torch.inference_mode()
 def test_both_ways_give_the_same(dtype: torch.dtype, name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(1)
@@ -55,21 +65,40 @@ def test_both_ways_give_the_same(dtype: torch.dtype, name: str, rows: int, monke
     assert (plain.float() != 0).any()
 
 
-@pytest.mark.parametrize(("by_torch", "its_own", "taken"), [(1.0, 0.5, True), (1.0, 0.98, False), (0.5, 1.0, False)])
-def test_the_faster_one_is_taken(
-    by_torch: float, its_own: float, taken: bool, monkeypatch: pytest.MonkeyPatch
+@needs_onednn
+@pytest.mark.parametrize(
+    ("short", "batch", "taken"),
+    [(0.5, 0.5, True), (1.0, 0.9, True), (0.5, 0.98, False), (1.0, 2.0, False), (4.0, 0.9, False)],
+)
+def test_it_is_taken_where_a_batch_is_faster_and_a_short_text_not_slower(
+    short: float, batch: float, taken: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taking(monkeypatch, by_torch, its_own)
+    taking(monkeypatch, 1.0, short, 1.0, batch)
 
     assert by_onednn() is taken
     assert by_onednn() is taken  # without another trial, for which no time is told
 
 
+@needs_bfloat16
 def test_each_dtype_is_tried_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    taking(monkeypatch, 1.0, 0.5, 0.5, 1.0)
+    taking(monkeypatch, *(1.0, 0.5) * 2, *(0.5, 1.0) * 2)
 
     assert onednn_is_faster(torch.float32)
     assert not onednn_is_faster(torch.bfloat16)
+
+
+@needs_onednn
+def test_it_is_tried_on_one_thread_as_a_slot_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, before = [], torch.get_num_threads()
+    monkeypatch.setattr(linear_module, "_seconds", lambda *_: threads.append(torch.get_num_threads()) or 1.0)
+    torch.set_num_threads(2)
+    try:
+        onednn_is_faster(torch.float32)
+
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(threads) == {1}
 
 
 @pytest.mark.parametrize("problem", [AttributeError, NotImplementedError, RuntimeError])
@@ -77,7 +106,7 @@ def test_where_it_is_not_there_or_does_not_take_the_dtype_torch_computes(
     problem: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lacking(*_: object) -> Callable[[torch.Tensor], torch.Tensor]:
-        raise problem("no such operator\nand more")
+        raise problem
 
     monkeypatch.setattr(linear_module, "_by_onednn", lacking)
 

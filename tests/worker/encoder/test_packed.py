@@ -18,6 +18,7 @@ from worker.encoder.loading import load_model
 from worker.settings import ModelSettings
 
 from .comparison import encode, least_cosine, random_batches
+from .test_linear import needs_onednn
 from .texts import varied_texts
 from .tiny_models import DIM, save_tiny_model
 
@@ -56,7 +57,7 @@ def test_an_architecture_that_can_be_packed_is_and_gives_the_models_vectors(
         assert least_cosine(encode(model, FEW, batching), theirs) >= 0.9999
 
 
-@pytest.mark.parametrize("is_faster", [True, False])
+@pytest.mark.parametrize("is_faster", [pytest.param(True, marks=needs_onednn), False])
 @pytest.mark.parametrize("architecture", WRITTEN_OUT)
 def test_a_pass_that_is_written_out_is_packed_whoever_computes_its_products(
     architecture: str, is_faster: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -66,6 +67,8 @@ def test_a_pass_that_is_written_out_is_packed_whoever_computes_its_products(
     theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu").encode(FEW, show_progress_bar=False)
 
     assert not model.encoder.limits.is_padded
+    states = model.encoder._forward._states  # type: ignore[attr-defined]
+    assert isinstance(states._layers[0].up, linear._ByOneDnn) is is_faster
     assert least_cosine(encode(model, FEW, random_batches(len(FEW), seed=1)), theirs) >= 0.999999
 
 
