@@ -120,6 +120,7 @@ _RIGHT: Final[dict[str, SearchStrategy[bytes]]] = {
     "modality": st.sampled_from(["text", "image"]).map(_dumped),
     "metadata": st.dictionaries(_TEXTS, _TEXTS | st.integers() | st.none(), max_size=3).map(_dumped),
 }
+_NO_MODELS: Final = st.sampled_from(["no such model", "gpt-4", "all-minilm"]).map(_dumped)
 _FIELD_NAMES: Final = st.sampled_from([*_RIGHT, "user", "later", ""]) | st.text(max_size=6)
 _Right: TypeAlias = "dict[str, SearchStrategy[bytes]]"
 
@@ -179,6 +180,7 @@ def _any_body(right: _Right) -> SearchStrategy[bytes | None]:
         _requests(right, 1, 1),
         _requests(right, 1, 1),
         _requests(right, 1, 3),
+        _requests(right | {"model": _NO_MODELS}, 0, 0),
         _damaged(right),
         st.binary(max_size=200),
         _ODD,
