@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from schemas import headers as names
 from schemas.topics import Lane
+from tests.groups import beside_group
 
 from .checker import Answer
 from .traffic import Part, number_of
@@ -71,9 +72,7 @@ class Watching(threading.Thread):
         )
         self._address = bootstrap
         self._admin = self._new_admin()
-        # Not the admin client's list_consumer_group_offsets: where the coordinator dies under it, librdkafka 2.16.0
-        # looks for the group of a client that has none, and the process ends with a segmentation fault.
-        self._groups = {lane: _group(bootstrap, topics.group(lane)) for lane in Lane}
+        self._groups = {lane: beside_group(bootstrap, topics.group(lane)) for lane in Lane}
         self._requests: dict[Lane, list[TopicPartition]] = {}
         self._acknowledged: deque[tuple[int, Lane, int, int]] = deque()
         self._reached: dict[tuple[str, int], int] = {}
@@ -229,16 +228,3 @@ class Watching(threading.Thread):
         return {
             (place.topic, place.partition): asked.result(2 * _ANSWER_SECONDS).offset for place, asked in told.items()
         }
-
-
-def _group(bootstrap: str, group: str) -> Consumer:
-    """Reads a group's progress without joining it."""
-    return Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": group,
-            "isolation.level": "read_uncommitted",
-            "reconnect.backoff.max.ms": 1000,
-            "log_level": 0,
-        }
-    )

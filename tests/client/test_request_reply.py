@@ -26,6 +26,7 @@ from transport.settings import KafkaSettings
 
 from ..transport.port import Port
 from ..transport.testbed import BOUND_SECONDS, Testbed
+from .conftest import new_topics
 from .stand_in_worker import DIM, StandInWorker, vectors_of
 
 if TYPE_CHECKING:
@@ -563,11 +564,17 @@ def test_a_full_buffer_leaves_the_event_loop_free_and_ends_at_the_deadline(
 
 
 @pytest.fixture
-def beat(bench: _Bench) -> Iterator[Callable[[Beat], None]]:
-    with bench.testbed.producer() as publisher:
+def bench_alone(testbed: Testbed) -> _Bench:
+    """Without what the workers of other tests said: who reads from before the end may see it for a moment."""
+    return _Bench(testbed, new_topics(testbed))
+
+
+@pytest.fixture
+def beat(bench_alone: _Bench) -> Iterator[Callable[[Beat], None]]:
+    with bench_alone.testbed.producer() as publisher:
 
         def publish(beat: Beat) -> None:
-            publisher.send(bench.topics.workers, key=beat.worker_id.encode(), value=encode_beat(beat))
+            publisher.send(bench_alone.topics.workers, key=beat.worker_id.encode(), value=encode_beat(beat))
             assert publisher.outcomes()[-1] is None
 
         yield publish
@@ -580,16 +587,16 @@ def _leave(bench: _Bench, worker: Beat) -> None:
 
 
 def test_a_model_whose_workers_are_gone_is_not_ready_instead_of_unknown(
-    bench: _Bench, beat: Callable[[Beat], None]
+    bench_alone: _Bench, beat: Callable[[Beat], None]
 ) -> None:
     other = _WORKER.model_copy(update={"worker_id": "w2", "model": "neighbour"})
 
     async def test() -> None:
-        async with bench.client() as client:
+        async with bench_alone.client() as client:
             beat(_WORKER)
             beat(other)
             await _until(lambda: len(client.workers()) == 2)
-            _leave(bench, _WORKER)
+            _leave(bench_alone, _WORKER)
             await _until(lambda: client.workers() == [other])
             for name in ("m", "m-query"):
                 with pytest.raises(RequestError, match=f"no worker of model {name} is running") as gone:
@@ -597,26 +604,26 @@ def test_a_model_whose_workers_are_gone_is_not_ready_instead_of_unknown(
                 assert gone.value.code is ErrorCode.MODEL_NOT_READY
             with pytest.raises(RequestError, match="does not exist: served here: neighbour"):
                 client.worker_of("never")
-            _leave(bench, other)
+            _leave(bench_alone, other)
             await _until(lambda: client.workers() == [])
 
     _run(test())
 
 
 def test_a_name_with_a_role_of_its_own_is_that_model_alone_also_while_its_workers_are_gone(
-    bench: _Bench, beat: Callable[[Beat], None]
+    bench_alone: _Bench, beat: Callable[[Beat], None]
 ) -> None:
     named_like_a_role = _WORKER.model_copy(update={"worker_id": "w2", "model": "m-query", "aliases": ["n-passage"]})
     alias_base = _WORKER.model_copy(update={"worker_id": "w3", "model": "n"})
 
     async def test() -> None:
-        async with bench.client() as client:
+        async with bench_alone.client() as client:
             for worker in (_WORKER, named_like_a_role, alias_base):
                 beat(worker)
             await _until(lambda: len(client.workers()) == 3)
             for name in ("m-query", "n-passage"):
                 assert client.worker_of(name) == named_like_a_role
-            _leave(bench, named_like_a_role)
+            _leave(bench_alone, named_like_a_role)
             await _until(lambda: len(client.workers()) == 2)
             for name in ("m-query", "n-passage"):
                 with pytest.raises(RequestError, match=f"no worker of model {name} is running") as gone:
@@ -625,37 +632,37 @@ def test_a_name_with_a_role_of_its_own_is_that_model_alone_also_while_its_worker
             assert client.worker_of("m-passage") == _WORKER
             assert client.worker_of("n-query") == alias_base
             for worker in (_WORKER, alias_base):
-                _leave(bench, worker)
+                _leave(bench_alone, worker)
             await _until(lambda: client.workers() == [])
 
     _run(test())
 
 
 def test_workers_that_do_not_read_our_lane_are_no_workers_of_ours(
-    bench: _Bench, beat: Callable[[Beat], None]
+    bench_alone: _Bench, beat: Callable[[Beat], None]
 ) -> None:
     other_lane = _WORKER.model_copy(update={"worker_id": "w2", "lanes": [Lane.BULK]})
 
     async def test() -> None:
-        async with bench.client() as client:
+        async with bench_alone.client() as client:
             beat(other_lane)
             beat(_WORKER)
             await _until(lambda: client.workers() != [])
             assert client.workers() == [_WORKER]
-            _leave(bench, _WORKER)
+            _leave(bench_alone, _WORKER)
             await _until(lambda: client.workers() == [])
             with pytest.raises(RequestError, match=r"no worker (of model m )?is running"):
                 client.worker_of("m")
-            _leave(bench, other_lane)
+            _leave(bench_alone, other_lane)
 
     _run(test())
 
 
 def test_a_model_is_found_by_its_name_and_its_aliases_once_a_worker_is_ready(
-    bench: _Bench, beat: Callable[[Beat], None]
+    bench_alone: _Bench, beat: Callable[[Beat], None]
 ) -> None:
     async def test() -> None:
-        async with bench.client() as client:
+        async with bench_alone.client() as client:
             with pytest.raises(RequestError, match="no worker is running") as none:
                 client.worker_of("m")
             assert none.value.code is ErrorCode.UNAVAILABLE

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.topics import Lane, TopicNames
+from tests.groups import beside_group
 from transport.messages import from_confluent
 from worker.attempts import Attempt
 
@@ -102,19 +103,8 @@ class Place:
         return [item for item in stored if item.offset >= 0]
 
     def _group(self, lane: Lane) -> Consumer:
-        """Sees what the group committed without joining it.
-
-        Not the admin client: librdkafka 2.16.0 ends the process where a group's coordinator is late under it.
-        """
         if lane not in self._groups:
-            self._groups[lane] = Consumer(
-                {
-                    "bootstrap.servers": self.bootstrap,
-                    "group.id": self.topics.group(lane),
-                    "isolation.level": "read_uncommitted",
-                    "log_level": 0,
-                }
-            )
+            self._groups[lane] = beside_group(self.bootstrap, self.topics.group(lane))
         return self._groups[lane]
 
 
