@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, TypeVar
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,8 @@ from schemas import headers as names
 from schemas.topics import Lane
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import SearchStrategy
 
 REPLIES: Final = "<replies>"
@@ -120,8 +122,10 @@ _RIGHT: Final[dict[str, SearchStrategy[bytes]]] = {
     "modality": st.sampled_from(["text", "image"]).map(_dumped),
     "metadata": st.dictionaries(_TEXTS, _TEXTS | st.integers() | st.none(), max_size=3).map(_dumped),
 }
+_TOO_LONG: Final = st.integers(1500, 3000).map(lambda words: _dumped("word " * words))
 _NO_MODELS: Final = st.sampled_from(["no such model", "gpt-4", "all-minilm"]).map(_dumped)
 _FIELD_NAMES: Final = st.sampled_from([*_RIGHT, "user", "later", ""]) | st.text(max_size=6)
+_T = TypeVar("_T")
 _Right: TypeAlias = "dict[str, SearchStrategy[bytes]]"
 
 
@@ -134,6 +138,11 @@ def _right_for(model: AskedModel) -> _Right:
         ids = _TOKEN_IDS | st.lists(_TOKEN_IDS, min_size=1, max_size=6)
         of_this["input"] = _RIGHT["input"] | ids.map(_dumped)
     return _RIGHT | of_this
+
+
+def _evenly(kinds: Sequence[SearchStrategy[_T]]) -> SearchStrategy[_T]:
+    """Each kind as often as another, where `one_of` would count a kind that is itself several as those several."""
+    return st.integers(0, len(kinds) - 1).flatmap(kinds.__getitem__)
 
 
 def _object(fields: list[tuple[str, bytes]]) -> bytes:
@@ -181,13 +190,13 @@ def _any_body(right: _Right) -> SearchStrategy[bytes | None]:
         _requests(right, 1, 1),
         _requests(right, 1, 3),
         _requests(right | {"model": _NO_MODELS}, 0, 0),
+        _requests(right | {"input": _TOO_LONG}, 0, 0),
         _damaged(right),
         st.binary(max_size=200),
         _ODD,
         st.none(),
     )
-    # Chosen by number: `one_of` would take the many kinds of the odd ones for as many kinds of bodies.
-    return st.integers(0, len(bodies) - 1).flatmap(bodies.__getitem__)
+    return _evenly(bodies)
 
 
 # --- keys and headers -------------------------------------------------------------------------------------
@@ -236,11 +245,18 @@ def _headers(draw: st.DrawFn) -> tuple[str, bytes | None]:
     return name, draw(_HEADER_VALUES[name])
 
 
+def _all_headers() -> SearchStrategy[tuple[tuple[str, bytes | None], ...]]:
+    none: SearchStrategy[tuple[tuple[str, bytes | None], ...]] = st.just(())
+    several = st.lists(_headers(), min_size=1, max_size=4).map(tuple)
+    too_late = _PASSED.map(lambda deadline: ((names.DEADLINE, _dumped(deadline)),))
+    return _evenly([none, none, none, several, several, several, too_late])
+
+
 def _messages(right: _Right) -> SearchStrategy[OddMessage]:
     return st.builds(
         OddMessage,
         lane=st.sampled_from(Lane),
         key=_KEYS,
         value=_any_body(right),
-        headers=st.just(()) | st.lists(_headers(), min_size=1, max_size=4).map(tuple),
+        headers=_all_headers(),
     )

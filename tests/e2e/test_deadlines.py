@@ -31,15 +31,20 @@ from worker.encoder.stage import EncoderStage
 
 encode, submit = NullEncoder.encode, EncoderStage.submit
 
+def tell(line):
+    # In one piece: two threads tell, and `print` writes word by word.
+    sys.stderr.write(line + "\\n")
+    sys.stderr.flush()
+
 def waits(self, batch, dims, unpooled=()):
-    print("computing", sorted(len(ids) for ids in batch), file=sys.stderr, flush=True)
+    tell(f"computing {{sorted(len(ids) for ids in batch)}}")
     while not Path({gate!r}).exists():
         time.sleep(0.01)
     return encode(self, batch, dims, unpooled)
 
 def told(self, inputs):
     submit(self, inputs)
-    print("queued", len(inputs[0].ids), file=sys.stderr, flush=True)
+    tell(f"queued {{len(inputs[0].ids)}}")
 
 NullEncoder.encode, EncoderStage.submit = waits, told
 
