@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from .docs.rights import processes
 from .kafka_broker import KafkaBroker, why_no_kafka
 from .kafka_broker.secured import SecuredBroker
 from .lacking import skip_for_want_of
@@ -66,7 +67,7 @@ def secured_broker(kafka_runs_here: None) -> Iterator[SecuredBroker]:
     """A broker with users, TLS and ACLs, shared by the whole run: nobody may do anything until a test allows it."""
     if shutil.which("openssl") is None:
         skip_for_want_of("openssl is not installed: it makes the certificates")
-    users = ("worker", "api", "embed", "producer", "consumer", "topics", "stranger")
+    users = (*processes(), "stranger")
     with SecuredBroker({name: f"{name}-{secrets.token_hex(8)}" for name in users}) as broker:
         yield broker
 

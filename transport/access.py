@@ -38,6 +38,8 @@ class Resource(StrEnum):
 
     TOPIC = "topic"
     GROUP = "group"
+    TRANSACTIONAL_ID = "transactional-id"
+    """Brokers do not tell what is allowed on one: they refuse its first use."""
 
 
 class Operation(StrEnum):
@@ -46,6 +48,7 @@ class Operation(StrEnum):
     READ = "Read"
     WRITE = "Write"
     CREATE = "Create"
+    DELETE = "Delete"
     DESCRIBE = "Describe"
 
 
@@ -53,20 +56,22 @@ _TOLD_AS: Final = {
     AclOperation.READ: Operation.READ,
     AclOperation.WRITE: Operation.WRITE,
     AclOperation.CREATE: Operation.CREATE,
+    AclOperation.DELETE: Operation.DELETE,
     AclOperation.DESCRIBE: Operation.DESCRIBE,
 }
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Right:
-    """One operation on one topic or group."""
+    """One operation on one resource, or on all whose names begin so."""
 
     operation: Operation
     resource: Resource
     name: str
+    is_prefix: bool = False
 
     def __str__(self) -> str:
-        return f"{self.operation} {self.resource} {self.name}"
+        return f"{self.operation} {self.resource} {self.name}{'*' if self.is_prefix else ''}"
 
 
 def reading(*topics: str) -> list[Right]:
@@ -105,7 +110,7 @@ def lacking_rights(cluster: Cluster, needed: Collection[Right]) -> list[Right]:
     return sorted(
         right
         for right in set(needed)
-        if (told := allowed[right.resource].get(right.name)) is not None and right.operation not in told
+        if (told := allowed.get(right.resource, {}).get(right.name)) is not None and right.operation not in told
     )
 
 
@@ -122,14 +127,15 @@ def denied(settings: KafkaSettings, lacking: Sequence[Right]) -> AccessDeniedErr
 def acl_commands(settings: KafkaSettings, rights: Iterable[Right]) -> list[str]:
     """Command lines of Kafka's own tool that give the rights, one for each operation and kind of resource."""
 
-    def kind(right: Right) -> tuple[Operation, Resource]:
-        return right.operation, right.resource
+    def kind(right: Right) -> tuple[Operation, Resource, bool]:
+        return right.operation, right.resource, right.is_prefix
 
     return [
         f"kafka-acls.sh --bootstrap-server {settings.bootstrap} --add "
         f"--allow-principal User:{_user(settings) or '<name>'} --operation {operation} "
+        + ("--resource-pattern-type prefixed " if is_prefix else "")
         + " ".join(f"--{resource} {right.name}" for right in of_kind)
-        for (operation, resource), of_kind in groupby(sorted(rights, key=kind), kind)
+        for (operation, resource, is_prefix), of_kind in groupby(sorted(rights, key=kind), kind)
     ]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from .access import Operation, Resource, Right, denied
 from .cluster import new_client
 from .errors import BrokerUnavailableError, FatalTransportError, SettingsError
 from .producer import DeliveryFailure, fault_of
@@ -39,9 +40,6 @@ _UNKNOWN_AFTER_MS: Final = 2000
 _COMMITTED: Final = "read_committed"
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 _REFUSALS: Final = {
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: (
-        "this user has no rights to the transactional id {id}: allow Describe and Write on the ids with its prefix"
-    ),
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
         "transaction_timeout_seconds is more than the brokers' transaction.max.timeout.ms: lower the first"
     ),
@@ -89,7 +87,8 @@ class TransactionalProducer:
 
     Args:
         cluster: Where to publish.
-        transactional_id: Of this process alone: who takes it over fences this producer.
+        family: What the transactional ids of all such processes begin with.
+        member: Tells them apart: who takes over another one's id fences its producer.
         client: Name in the broker's logs and ours.
         linger_ms: How long librdkafka gathers messages into one request.
         compression: Codec for message batches.
@@ -102,7 +101,8 @@ class TransactionalProducer:
     def __init__(
         self,
         cluster: Cluster,
-        transactional_id: str,
+        family: str,
+        member: str,
         client: str,
         *,
         linger_ms: float,
@@ -118,7 +118,8 @@ class TransactionalProducer:
             raise SettingsError(
                 f"exactly-once reads with isolation.level={_COMMITTED}: leave that librdkafka option out"
             )
-        self._id = transactional_id
+        self._settings = cluster.settings
+        self._family, self._id = family, family + member
         timeout_ms = int(timeout_seconds * 1000)
         config = {
             "linger.ms": linger_ms,
@@ -126,7 +127,7 @@ class TransactionalProducer:
             "queue.buffering.max.kbytes": 64 * 1024,
             "queue.buffering.max.messages": 500_000,
             **cluster.producer_config(client),
-            "transactional.id": transactional_id,
+            "transactional.id": self._id,
             "transaction.timeout.ms": timeout_ms,
             "delivery.timeout.ms": timeout_ms,
             "topic.metadata.propagation.max.ms": _UNKNOWN_AFTER_MS,
@@ -140,7 +141,8 @@ class TransactionalProducer:
             Whether it is; False when `stop` was set first.
 
         Raises:
-            SettingsError: The cluster refuses transactions: it has none, or this user may not use them.
+            SettingsError: The cluster has no transactions, or not as the settings want them.
+            AccessDeniedError: This user may not use them.
             BrokerUnavailableError: The cluster gave no transaction coordinator for a minute.
         """
         until = time.monotonic() + _START_SECONDS
@@ -149,8 +151,11 @@ class TransactionalProducer:
                 self._producer.init_transactions(_START_STEP_SECONDS)
             except KafkaException as error:
                 reason = error.args[0]
+                if reason.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                    needed = Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, self._family, is_prefix=True)
+                    raise denied(self._settings, [needed]) from error
                 if verdict_of(reason) is not Verdict.AGAIN:
-                    raise SettingsError(self._refusal(reason)) from error
+                    raise SettingsError(_refusal(reason)) from error
                 if time.monotonic() > until:
                     raise BrokerUnavailableError(
                         f"the cluster gave no transaction coordinator in {_START_SECONDS:.0f} s: its brokers must be "
@@ -266,6 +271,7 @@ class TransactionalProducer:
             ) from error
         raise FatalTransportError(f"librdkafka gave up on transactions: {reason.name()}: {reason.str()}") from error
 
-    def _refusal(self, reason: KafkaError) -> str:
-        wanted = _REFUSALS.get(reason.code(), "the cluster refuses transactions")
-        return f"exactly-once cannot work here: {wanted.format(id=self._id)} ({reason.name()}: {reason.str()})"
+
+def _refusal(reason: KafkaError) -> str:
+    wanted = _REFUSALS.get(reason.code(), "the cluster refuses transactions")
+    return f"exactly-once cannot work here: {wanted} ({reason.name()}: {reason.str()})"

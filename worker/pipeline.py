@@ -37,7 +37,7 @@ from transport.topic_setup import check_topics
 from transport.tracing import tracing_from_environment
 from transport.transactional_producer import TransactionalProducer
 
-from .access import worker_rights
+from .access import worker_rights, worker_topics
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
@@ -119,7 +119,7 @@ class Worker:
         check_client_limits(cluster, publishes=_PUBLISHED, reads=_READ)
         check_access(cluster, worker_rights(self._topics, settings))
         self._watch.health.enter(Phase.LOADING)
-        check_topics(cluster, self._topics.all())
+        check_topics(cluster, worker_topics(self._topics, settings))
         check_dead_letters(cluster, self._topics)
         check_broker_limits(cluster, max(spec.max_message_bytes for spec in TOPICS))
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
@@ -158,6 +158,7 @@ class Worker:
 
         Raises:
             SettingsError: The cluster lacks what exactly-once needs.
+            AccessDeniedError: This user lacks it.
             BrokerUnavailableError: The same, for the time being.
         """
         settings, every_seconds = self._settings, self._settings.commit_every_seconds
@@ -166,7 +167,8 @@ class Worker:
         timeout_seconds = settings.transaction_timeout_seconds
         producer = TransactionalProducer(
             cluster,
-            f"{self._topics.group(Lane.BULK)}.{self.worker_id}",
+            f"{self._topics.group(Lane.BULK)}.",
+            self.worker_id,
             "transactions",
             linger_ms=_BULK_LINGER_MS,
             compression=_BULK_COMPRESSION,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from schemas.topics import TopicNames
+from transport.access import check_access, reading
 from transport.cluster import Cluster
 from transport.settings import ProcessSettings
 
@@ -38,11 +39,14 @@ class Place:
         Raises:
             SettingsError: They cannot work.
             BrokerUnavailableError: Nobody answered.
+            AccessDeniedError: This user may not read dead letters.
         """
         settings = ProcessSettings.build(flags, config, "dlq")
         # Standard output is for dead letters, and trouble that passes is for the log of a worker.
         configure_log("error" if settings.log_level == "info" else settings.log_level, settings.log_format)
-        return cls(Cluster.probe(settings.kafka), TopicNames(settings.topic_prefix))
+        cluster, topics = Cluster.probe(settings.kafka), TopicNames(settings.topic_prefix)
+        check_access(cluster, reading(topics.dead_letters))
+        return cls(cluster, topics)
 
     def filters(
         self,

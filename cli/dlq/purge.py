@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from transport.access import Operation, Resource, Right, check_access
 from transport.deletion import check_deletes, delete_before
 
 from .letters import DeadLetter, read_letters
@@ -44,9 +45,12 @@ def purge(cluster: Cluster, topics: TopicNames, filters: Filters, *, dry_run: bo
 
     Raises:
         SettingsError: The broker deletes nothing.
+        AccessDeniedError: This user may not delete.
         TransportError: The topic cannot be read, or the broker refuses.
     """
     check_deletes(cluster)
+    if not dry_run:
+        check_access(cluster, [Right(Operation.DELETE, Resource.TOPIC, topics.dead_letters)])
     plan = PurgePlan()
     with read_letters(cluster, topics) as reader:
         blocked: set[int] = set()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from schemas.dead_letters import replay_headers
+from transport.access import check_access, reading, writing
 from transport.bounded_reader import BoundedReader
 from transport.producer import DeliveringProducer
 
@@ -65,10 +66,13 @@ def replay(
         dry_run: Decide and send nothing.
 
     Raises:
+        AccessDeniedError: This user may not read the topics they came from, or not write there.
         TransportError: The topics cannot be read. What was sent by then is skipped by the next replay.
     """
     candidates = _candidates(cluster, topics, filters)
-    behind = _look_behind(cluster, candidates, rules.prefix)
+    starts = _starts_behind(candidates, rules.prefix)
+    check_access(cluster, [*reading(*starts), *(() if dry_run else writing(*starts))])
+    behind = _look_behind(cluster, candidates, starts)
     report = ReplayReport(_decide_all(candidates, behind, rules, limit))
     if not dry_run:
         _send(cluster, topics, report)
@@ -95,14 +99,21 @@ def _partition_of(candidate: Candidate) -> tuple[str, int]:
     return ("", -1) if origin is None else (origin.topic, origin.partition)
 
 
-def _look_behind(cluster: Cluster, candidates: Sequence[Candidate], prefix: str) -> Mapping[tuple[str, int], Behind]:
-    """What stands behind the candidates, for each partition that there is."""
+def _starts_behind(candidates: Sequence[Candidate], prefix: str) -> dict[str, dict[int, int]]:
+    """Where to look for what stands behind the candidates: the first offset of each partition, by topic."""
     starts: dict[str, dict[int, int]] = {}
     for candidate in candidates:
         origin = candidate.origin
         if origin is not None and is_request_topic(origin.topic, prefix):
             # The first candidate of a partition is the one furthest back.
             starts.setdefault(origin.topic, {}).setdefault(origin.partition, origin.offset + 1)
+    return starts
+
+
+def _look_behind(
+    cluster: Cluster, candidates: Sequence[Candidate], starts: Mapping[str, Mapping[int, int]]
+) -> Mapping[tuple[str, int], Behind]:
+    """What stands behind the candidates, for each partition that there is."""
     keys = frozenset(candidate.key for candidate in candidates if candidate.key is not None)
     behind: dict[tuple[str, int], Behind] = {}
     existing = cluster.topics() if starts else {}

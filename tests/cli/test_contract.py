@@ -11,7 +11,7 @@ from cli.contract_files import contract_files, encoded
 from tests.stack.command import run_command
 
 if TYPE_CHECKING:
-    from .conftest import RunHere
+    from tests.stack.fixtures import RunHere
 
 COMMITTED = Path(__file__).parents[2] / "schemas"
 

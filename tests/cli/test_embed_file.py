@@ -17,11 +17,10 @@ from tests.stack.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.stack.fixtures import RunHere
     from tests.stack.stack import Stack
     from tests.transport.testbed import Testbed
     from transport.messages import Message
-
-    from .conftest import RunHere
 
 
 def _write_rows(path: Path, count: int) -> Path:

@@ -8,7 +8,7 @@ from api.keys import digest, read_keys
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import RunHere
+    from tests.stack.fixtures import RunHere
 
 
 def test_a_key_is_shown_once_on_standard_output_and_nothing_beside_it(run_here: RunHere, tmp_path: Path) -> None:

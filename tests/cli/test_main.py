@@ -9,7 +9,7 @@ import pytest
 from tests.stack.command import run_command
 
 if TYPE_CHECKING:
-    from .conftest import RunHere
+    from tests.stack.fixtures import RunHere
 
 KAFKA = ["--bootstrap", "--kafka", "--prefix", "--config"]
 MODEL = ["--model", "--name", "--encoder", "--device", "--dtype"]

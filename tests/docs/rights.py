@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE: Final = DOCS / "security.md"
-_ROW: Final = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (topics?|group) `([^`]+)` \|", re.MULTILINE)
+_ROW: Final = re.compile(r"^\| `([\w-]+)` \| `(\w+)` \| (topic|group|transactional id)s? `([^`]+)` \|", re.MULTILINE)
 _OPERATIONS: Final = {
     "Create": AclOperation.CREATE,
+    "Delete": AclOperation.DELETE,
     "Describe": AclOperation.DESCRIBE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
     "Read": AclOperation.READ,
     "Write": AclOperation.WRITE,
+}
+_KINDS: Final = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "transactional id": ResourceType.TRANSACTIONAL_ID,
 }
 
 
@@ -52,11 +58,11 @@ def given_by(commands: str) -> Iterator[AclBinding]:
         [principal] = flags.pop("--allow-principal")
         prefixed = flags.pop("--resource-pattern-type", ["literal"]) == ["prefixed"]
         operations = flags.pop("--operation")
-        assert set(flags) <= {"--topic", "--group"}
+        assert set(flags) <= {"--topic", "--group", "--transactional-id"}
         for flag, names in flags.items():
             for name in names:
                 for operation in operations:
-                    kind = flag.removeprefix("--")
+                    kind = flag.removeprefix("--").replace("-", " ")
                     yield _binding(principal.removeprefix("User:"), operation, kind, name, prefixed=prefixed)
 
 
@@ -65,7 +71,7 @@ def _binding(
 ) -> AclBinding:
     own = name.removeprefix(f"{DEFAULT_PREFIX}.")
     return AclBinding(
-        ResourceType.GROUP if kind == "group" else ResourceType.TOPIC,
+        _KINDS[kind],
         f"{prefix}.{own}" if own != name else f"{prefix}-{name}" if prefix != DEFAULT_PREFIX else name,
         ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL,
         f"User:{user}",

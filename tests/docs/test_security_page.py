@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka.admin import AclBinding, AclOperation
+from confluent_kafka.admin import AclBinding, AclOperation, ResourceType
 
 from client.access import client_rights
 from schemas.topics import Lane, TopicNames
 from transport.access import Resource, Right
-from worker.access import worker_rights
+from worker.access import worker_rights, worker_topics
 from worker.settings import WorkerSettings
 
 from .pages import all_blocks
@@ -23,8 +23,21 @@ def _of_code(needed: list[Right]) -> set[str]:
     return {f"{one.operation} {one.resource} {one.name}" for one in needed}
 
 
-def test_the_rows_of_the_worker_are_what_it_checks() -> None:
-    assert _in_words(rights("worker")) == _of_code(worker_rights(TopicNames(), WorkerSettings()))
+@pytest.mark.parametrize(
+    ("process", "settings"),
+    [("worker", WorkerSettings()), ("worker-once", WorkerSettings(delivery="exactly-once"))],
+)
+def test_the_rows_of_a_worker_are_what_it_checks(process: str, settings: WorkerSettings) -> None:
+    told = [right for right in rights(process) if right.restype is not ResourceType.TRANSACTIONAL_ID]
+
+    assert _in_words(told) == _of_code(worker_rights(TopicNames(), settings))
+
+
+@pytest.mark.parametrize("settings", [WorkerSettings(), WorkerSettings(lanes=[Lane.BULK])])
+def test_a_worker_looks_for_no_topic_that_it_has_no_right_to(settings: WorkerSettings) -> None:
+    allowed = {right.name for right in worker_rights(TopicNames(), settings)}
+
+    assert worker_topics(TopicNames(), settings).keys() <= allowed
 
 
 @pytest.mark.parametrize(("process", "lane"), [("api", Lane.INTERACTIVE), ("embed", Lane.BULK)])
@@ -39,7 +52,7 @@ def test_the_commands_give_the_rights_of_the_table_and_no_others() -> None:
     assert sorted(map(str, given_by(commands))) == sorted(map(str, listed))
 
 
-def test_nobody_is_given_what_would_let_him_change_the_brokers() -> None:
+def test_only_dead_letters_may_be_deleted_and_nobody_may_change_the_brokers() -> None:
     harmless = {
         AclOperation.CREATE,
         AclOperation.DESCRIBE,
@@ -48,7 +61,13 @@ def test_nobody_is_given_what_would_let_him_change_the_brokers() -> None:
         AclOperation.WRITE,
     }
 
-    assert {right.operation for process in processes() for right in rights(process)} <= harmless
+    others = [
+        (process, right.operation, right.name)
+        for process in processes()
+        for right in rights(process)
+        if right.operation not in harmless
+    ]
+    assert others == [("dlq", AclOperation.DELETE, TopicNames().dead_letters)]
 
 
 def test_a_topic_of_the_settings_is_needed_as_well() -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas import headers as names
 from schemas.topics import Lane, TopicNames
 from tests.exactly_once import has_open_transaction, problems
+from tests.groups import shorten_sessions
 from tests.stack.command import run_command
 from tests.stack.stack import Api
 from tests.stack.waiting import wait_until
@@ -34,11 +35,12 @@ if TYPE_CHECKING:
 
 # Small batches and transactions without a pause, so that whatever happens meets one.
 FLAGS = ("--encoder", "null", "--delivery", "exactly-once", "--budget-tokens", "256")
+# A given cluster refuses less than 6 s.
+SESSION_SECONDS = 6 if "KAFKA_BOOTSTRAP" in os.environ else 2
 SETTINGS = {
     "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "0.01",
     "KAFKA_EMBEDDINGS_TRANSACTION_TIMEOUT_SECONDS": "5",
-    # A given cluster refuses less than 6 s.
-    "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": "6" if "KAFKA_BOOTSTRAP" in os.environ else "2",
+    "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
 }
 BURST = 1500
 
@@ -95,17 +97,21 @@ def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_each_request_is_answered_once_whatever_happens_to_two_workers(
-    kafka_place: Place, start_worker: StartWorker
+    protocol: str, kafka_place: Place, start_worker: StartWorker
 ) -> None:
     place, load = kafka_place, Load(kafka_place)
+    settings = SETTINGS | {"KAFKA_EMBEDDINGS_KAFKA__GROUP_PROTOCOL": protocol}
+    if protocol == "consumer":
+        shorten_sessions(place.bootstrap, place.topics, SESSION_SECONDS)
     load.send()
-    killed = start_worker(place, *FLAGS, environment=SETTINGS)
+    killed = start_worker(place, *FLAGS, environment=settings)
     load.wait_until_more_is_done()
 
     # Another one joins while work is under way.
     load.send()
-    other = start_worker(place, *FLAGS, environment=SETTINGS)
+    other = start_worker(place, *FLAGS, environment=settings)
     other.command.wait_for("partitions assigned")
 
     # The first is killed within a transaction, and comes back.

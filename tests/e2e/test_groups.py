@@ -15,10 +15,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from schemas import headers as names
 from schemas.topics import Lane
+from tests.groups import shorten_sessions
 from tests.stack.stack import MODEL
 from tests.stack.waiting import wait_until
 
@@ -87,22 +87,6 @@ def _held(worker: WorkerProcess) -> int:
     return held
 
 
-def _shorten_sessions(place: Place) -> None:
-    """Under `consumer` the session is the broker's to say, for each group."""
-    admin = AdminClient({"bootstrap.servers": place.bootstrap})
-    for lane in Lane:
-        entries = [
-            ConfigEntry(
-                "consumer.session.timeout.ms",
-                str(_SESSION_SECONDS * 1000),
-                incremental_operation=AlterConfigOpType.SET,
-            )
-        ]
-        wanted = ConfigResource(ResourceType.GROUP, place.topics.group(lane), incremental_configs=entries)
-        for changed in admin.incremental_alter_configs([wanted]).values():
-            changed.result(30)
-
-
 def _check_commits(place: Place, reader: Reader) -> None:
     """Nothing is committed at this moment that has no answer."""
     committed = place.committed(Lane.BULK)  # the commits first: an answer that comes between the two is no excuse
@@ -126,7 +110,7 @@ def test_one_of_two_workers_joins_falls_silent_comes_back_and_leaves_and_every_r
         "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "0.1",
     }
     if protocol == "consumer":
-        _shorten_sessions(kafka_place)
+        shorten_sessions(kafka_place.bootstrap, kafka_place.topics, _SESSION_SECONDS)
     one = start_worker(kafka_place, "--encoder", "null", environment=settings)
     with closing(kafka_place.reader(kafka_place.topics.responses)) as reader, _Flow(kafka_place) as flow:
         reader.until_count(_ENOUGH)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AclBinding, AclOperation, ResourceType
+from confluent_kafka.admin import AclBinding, AclOperation
 
 from client.access import check_may_ask, check_may_read
 from client.workers import WorkersView
@@ -20,8 +21,11 @@ from transport.access import check_access
 from transport.cluster import Cluster
 from transport.errors import AccessDeniedError
 from transport.settings import KafkaSettings
+from transport.transactional_producer import TransactionalProducer
 from worker.access import worker_rights
 from worker.settings import WorkerSettings
+
+from .words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,11 +33,6 @@ if TYPE_CHECKING:
     from .conftest import Guarded
 
 _DESCRIBE: Final = AclOperation.DESCRIBE
-_NAMES: Final = {ResourceType.TOPIC: "topic", ResourceType.GROUP: "group"}
-
-
-def _words(right: AclBinding) -> str:
-    return f"{right.operation.name.capitalize()} {_NAMES[right.restype]} {right.name}"
 
 
 def _cluster(here: Guarded, user: str) -> Cluster:
@@ -54,6 +53,14 @@ def _check_worker(cluster: Cluster, topics: TopicNames) -> None:
     check_access(cluster, worker_rights(topics, WorkerSettings()))
 
 
+def _check_worker_once(cluster: Cluster, topics: TopicNames) -> None:
+    check_access(cluster, worker_rights(topics, WorkerSettings(delivery="exactly-once")))
+    producer = TransactionalProducer(
+        cluster, f"{topics.group(Lane.BULK)}.", "w1", "access", linger_ms=0, compression="none", timeout_seconds=10
+    )
+    assert producer.start(threading.Event())
+
+
 def _check_client(lane: Lane) -> Callable[[Cluster, TopicNames], None]:
     def check(cluster: Cluster, topics: TopicNames) -> None:
         check_may_read(cluster, topics)
@@ -68,6 +75,7 @@ def _check_client(lane: Lane) -> Callable[[Cluster, TopicNames], None]:
 
 _CHECKS: Final = {
     "worker": _check_worker,
+    "worker-once": _check_worker_once,
     "api": _check_client(Lane.INTERACTIVE),
     "embed": _check_client(Lane.BULK),
 }
@@ -80,17 +88,17 @@ def test_with_every_right_of_the_page_nothing_is_lacking(process: str, here: Gua
 
 @pytest.mark.parametrize(
     ("process", "listed"),
-    [(process, _words(right)) for process in _CHECKS for right in rights(process)],
+    [(process, in_words(right)) for process in _CHECKS for right in rights(process)],
 )
 def test_without_one_of_them_the_start_is_refused_and_the_right_is_named(
     process: str, listed: str, here: Guarded
 ) -> None:
-    row = [_words(right) for right in rights(process)].index(listed)
+    row = [in_words(right) for right in rights(process)].index(listed)
     right = rights(process, here.prefix)[row]
     with here.broker.without(right), pytest.raises(AccessDeniedError) as lacking:
         _CHECKS[process](_cluster(here, process), here.place.topics)
 
-    assert f"do not let {process} {_words(right)}: allow it" in str(lacking.value)
+    assert f"do not let {process} {in_words(right)}: allow it" in str(lacking.value)
 
 
 def test_a_client_that_may_ask_one_model_only_is_let_in_while_a_worker_of_it_lives(here: Guarded) -> None:
@@ -106,7 +114,7 @@ def test_a_client_that_may_ask_one_model_only_is_let_in_while_a_worker_of_it_liv
         with here.broker.without(other), pytest.raises(AccessDeniedError) as lacking:
             _CHECKS["api"](_cluster(here, "api"), here.place.topics)
 
-    assert f"do not let api {_words(other)}: allow it" in str(lacking.value)
+    assert f"do not let api {in_words(other)}: allow it" in str(lacking.value)
 
 
 def _on(name: str, right: AclBinding) -> AclBinding:

@@ -7,6 +7,7 @@ say meanwhile holds no password.
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -84,6 +85,17 @@ def test_with_the_rights_of_the_page_everything_works_and_no_password_is_shown(
         shown += [api.http.get("/metrics").text, api.http.get("/v1/metadata").text]
     for password in here.broker.users.values():
         assert not [text for text in shown if password in text]
+
+
+@pytest.mark.slow
+def test_with_its_own_rows_a_worker_answers_in_transactions(guarded: Callable[..., Guarded]) -> None:
+    here = guarded("scram-256", with_topics=True)
+    flags = ["--encoder", "null", "--delivery", "exactly-once", *here.flags, *here.by_flags("worker-once")]
+    with Command("worker", *flags) as worker:
+        worker.wait_for('"ready"')
+        assert _answered(here, "doc-1") == "doc-1"
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0, worker.quote()
 
 
 def _is_event(line: str) -> bool:

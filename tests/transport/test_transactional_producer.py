@@ -9,14 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from confluent_kafka import KafkaError
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
 from pydantic import SecretStr
 
 from tests.exactly_once import has_open_transaction, open_transaction, read_committed
@@ -28,7 +20,6 @@ from transport.profiles import EMBEDDED, KAFKA
 from transport.settings import KafkaSettings
 from transport.transactional_producer import Aborted, TransactionalProducer, Verdict, verdict_of
 
-from ..kafka_broker import KafkaBroker
 from .testbed import BOUND_SECONDS, Member, Testbed, members, read, wait_until
 
 if TYPE_CHECKING:
@@ -39,10 +30,11 @@ if TYPE_CHECKING:
 GROUP = "readers"
 
 
-def a_producer(cluster: Cluster, transactional_id: str = "", timeout_seconds: float = 10) -> TransactionalProducer:
+def a_producer(cluster: Cluster, member: str = "", timeout_seconds: float = 10) -> TransactionalProducer:
     return TransactionalProducer(
         cluster,
-        transactional_id or f"test-{uuid.uuid4().hex}",
+        "test-",
+        member or uuid.uuid4().hex,
         "test",
         linger_ms=0,
         compression="none",
@@ -50,8 +42,8 @@ def a_producer(cluster: Cluster, transactional_id: str = "", timeout_seconds: fl
     )
 
 
-def started(cluster: Cluster, transactional_id: str = "") -> TransactionalProducer:
-    producer = a_producer(cluster, transactional_id)
+def started(cluster: Cluster, member: str = "") -> TransactionalProducer:
+    producer = a_producer(cluster, member)
     assert producer.start(threading.Event())
     return producer
 
@@ -161,12 +153,12 @@ def test_who_is_no_member_has_no_membership(kafka: Testbed) -> None:
 
 
 def test_who_takes_over_the_id_fences_and_what_was_under_way_is_seen_by_nobody(bench: Bench) -> None:
-    before, transactional_id = bench.visible(), f"test-{uuid.uuid4().hex}"
-    first = started(bench.kafka.cluster, transactional_id)
+    before, member = bench.visible(), uuid.uuid4().hex
+    first = started(bench.kafka.cluster, member)
     assert first.transact([bench.message(b"before")], {0: 3}, bench.membership) is None
-    second = started(bench.kafka.cluster, transactional_id)
+    second = started(bench.kafka.cluster, member)
 
-    with pytest.raises(FatalTransportError, match=f"{transactional_id} was fenced"):
+    with pytest.raises(FatalTransportError, match=f"test-{member} was fenced"):
         first.transact([bench.message(b"fenced")], {0: 3}, bench.membership)
 
     assert second.transact([bench.message(b"after")], {0: 3}, bench.membership) is None
@@ -201,31 +193,6 @@ def test_a_timeout_beyond_the_brokers_is_refused_naming_the_setting(kafka: Testb
     producer = a_producer(kafka.cluster, timeout_seconds=3600)
     with pytest.raises(SettingsError, match="transaction_timeout_seconds is more than the brokers'"):
         producer.start(threading.Event())
-
-
-def test_a_user_without_rights_to_the_id_is_told_which(kafka_runs_here: None) -> None:
-    properties = {
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        "allow.everyone.if.no.acl.found": "true",
-    }
-    with KafkaBroker(properties=properties) as broker:
-        denied = AclBinding(
-            ResourceType.TRANSACTIONAL_ID,
-            "denied",
-            ResourcePatternType.PREFIXED,
-            "User:ANONYMOUS",
-            "*",
-            AclOperation.WRITE,
-            AclPermissionType.DENY,
-        )
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-        for added in admin.create_acls([denied]).values():
-            added.result(BOUND_SECONDS)
-        producer = a_producer(Cluster.probe(KafkaSettings(bootstrap=broker.bootstrap)), "denied-1")
-        with pytest.raises(
-            SettingsError, match="no rights to the transactional id denied-1: allow Describe and Write"
-        ):
-            producer.start(threading.Event())
 
 
 def test_a_cluster_without_coordinator_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from schemas.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from .conftest import Morgue
+    from .morgue import Morgue
 
 
 def lines(out: str) -> list[dict[str, Any]]:
