@@ -37,7 +37,12 @@ _AGAIN_AFTER_SECONDS: Final = 0.1
 _UNKNOWN_AFTER_MS: Final = 2000
 """A topic absent this long is unknown. librdkafka's 30 s would outlast the transaction."""
 
+_DELIVERED_WITHIN: Final = 0.75
+"""Of the transaction's time: an answer that no broker takes must abort it before the brokers do, who fence."""
+
 _COMMITTED: Final = "read_committed"
+_UNTOLD: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
+"""So `produce` refuses after an error that came meanwhile; the abort tells which, should it be a fatal one."""
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 _REFUSALS: Final = {
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
@@ -129,7 +134,7 @@ class TransactionalProducer:
             **cluster.producer_config(client),
             "transactional.id": self._id,
             "transaction.timeout.ms": timeout_ms,
-            "delivery.timeout.ms": timeout_ms,
+            "delivery.timeout.ms": int(timeout_ms * _DELIVERED_WITHIN),
             "topic.metadata.propagation.max.ms": _UNKNOWN_AFTER_MS,
         }
         self._producer = new_client(Producer, config)
@@ -213,8 +218,8 @@ class TransactionalProducer:
 
         for place, message in enumerate(messages):
             while not self._try_produce(message, place, told(place), faults):
-                self._producer.poll(_AGAIN_AFTER_SECONDS)
-            self._producer.poll(0)
+                self._serve_callbacks(_AGAIN_AFTER_SECONDS)
+            self._serve_callbacks(0)
         if faults:
             raise _MustAbortError(next(iter(faults.values())).reason)
 
@@ -254,14 +259,20 @@ class TransactionalProducer:
                 if verdict_of(error.args[0]) is not Verdict.AGAIN:
                     self._raise(error)
                 log.warning("kafka trouble in a transaction, retrying", error=error.args[0].str())
-                self._producer.poll(_AGAIN_AFTER_SECONDS)
+                self._serve_callbacks(_AGAIN_AFTER_SECONDS)
             else:
                 return
 
+    def _serve_callbacks(self, seconds: float) -> None:
+        """Let deliveries be told. A fatal error is raised here as well, by whichever call meets it first."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:
+            self._raise(error)
+
     def _raise(self, error: KafkaException) -> NoReturn:
         reason: KafkaError = error.args[0]
-        # `produce` says no more than that there was a fatal error; the abort will say which.
-        if verdict_of(reason) is Verdict.ABORT or reason.code() == KafkaError._FATAL:
+        if verdict_of(reason) is Verdict.ABORT or reason.code() in _UNTOLD:
             raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
         if reason.code() in _FENCED:
             raise FatalTransportError(

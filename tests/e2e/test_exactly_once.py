@@ -6,6 +6,7 @@ import base64
 import contextlib
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas import headers as names
 from schemas.topics import Lane, TopicNames
-from tests.exactly_once import has_open_transaction, problems
+from tests.exactly_once import end_offsets, problems
 from tests.groups import shorten_sessions
 from tests.stack.command import run_command
 from tests.stack.stack import Api
@@ -42,6 +43,10 @@ SETTINGS = {
     "KAFKA_EMBEDDINGS_TRANSACTION_TIMEOUT_SECONDS": "5",
     "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": str(SESSION_SECONDS),
 }
+# Of a worker that is to be met within a transaction: it publishes a hundred answers in a twentieth of a second.
+SLOWLY = SETTINGS | {
+    "KAFKA_EMBEDDINGS_KAFKA__OPTIONS": '{"linger.ms": "50", "queue.buffering.max.messages": "100"}',
+}
 BURST = 1500
 
 
@@ -51,9 +56,10 @@ class Load:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._sent = 0
-        self._done = 0
+        self._done = self._done_before = 0
 
     def send(self, count: int = BURST) -> None:
+        self._done_before = self.done
         for number in range(self._sent, self._sent + count):
             self._place.send({"id": f"r{number}", "model": "all-MiniLM-L6-v2", "input": "word " * (number % 50 + 1)})
         self._place.flush()
@@ -78,22 +84,33 @@ class Load:
         wait_until(lambda: self.is_done, f"{self._sent} requests done", 60, lambda: f"{self.done} are")
 
     def wait_until_more_is_done(self) -> None:
-        before = self.done
-        wait_until(lambda: self.done > before, "progress")
+        """Than when the last were sent."""
+        wait_until(lambda: self.done > self._done_before, "progress", explain=lambda: f"{self.done} of {self._sent}")
 
 
 def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
-    """Leave the worker stopped by SIGSTOP while a transaction of its is open."""
-    for _ in range(50):
-        load.send(1000)
-        load.wait_until_more_is_done()
+    """Leave the worker, which works under `SLOWLY`, stopped by SIGSTOP while a transaction of its is open."""
+    for _ in range(20):
+        load.send()
+        wait_until(lambda: load.is_done or bool(_open_transactions(place)), "a transaction", 30, worker.command.quote)
         worker.command.signal(signal.SIGSTOP)
         os.waitpid(worker.command.pid, os.WUNTRACED)
-        # Seen twice: the first look may meet one that the broker is just ending.
-        if all(has_open_transaction(place.bootstrap, place.topics.responses) for _ in range(2)):
+        # One that the broker is just ending, or another worker's, does not stay; nor may the session pass meanwhile.
+        until = time.monotonic() + SESSION_SECONDS / 4
+        still_open = _open_transactions(place)
+        while still_open and time.monotonic() < until:
+            still_open &= _open_transactions(place)
+        if still_open:
             return
         worker.command.signal(signal.SIGCONT)
     raise AssertionError("the worker was never met within a transaction")
+
+
+def _open_transactions(place: Place) -> set[tuple[tuple[str, int], int]]:
+    """Of those that hold up readers of the responses: the partition, and where in it."""
+    stable = end_offsets(place.bootstrap, [place.topics.responses], "read_committed")
+    ends = end_offsets(place.bootstrap, [place.topics.responses])
+    return {(partition, offset) for partition, offset in stable.items() if offset < ends[partition]}
 
 
 @pytest.mark.slow
@@ -102,23 +119,23 @@ def test_each_request_is_answered_once_whatever_happens_to_two_workers(
     protocol: str, kafka_place: Place, start_worker: StartWorker
 ) -> None:
     place, load = kafka_place, Load(kafka_place)
-    settings = SETTINGS | {"KAFKA_EMBEDDINGS_KAFKA__GROUP_PROTOCOL": protocol}
+    settings = {"KAFKA_EMBEDDINGS_KAFKA__GROUP_PROTOCOL": protocol}
     if protocol == "consumer":
         shorten_sessions(place.bootstrap, place.topics, SESSION_SECONDS)
     load.send()
-    killed = start_worker(place, *FLAGS, environment=settings)
+    killed = start_worker(place, *FLAGS, environment=SLOWLY | settings)
     load.wait_until_more_is_done()
 
     # Another one joins while work is under way.
     load.send()
-    other = start_worker(place, *FLAGS, environment=settings)
+    other = start_worker(place, *FLAGS, environment=SETTINGS | settings)
     other.command.wait_for("partitions assigned")
 
     # The first is killed within a transaction, and comes back.
     _stop_within_a_transaction(killed, place, load)
     killed.command.kill()
-    load.send()
     killed.start()
+    load.send()
     load.wait_until_more_is_done()
 
     # One after the other leaves in order, with work under way: its last transaction commits.
@@ -136,7 +153,7 @@ def test_a_worker_that_slept_while_its_id_was_taken_is_fenced_says_so_and_nothin
 ) -> None:
     place, load = kafka_place, Load(kafka_place)
     load.send()
-    asleep = start_worker(place, *FLAGS, environment=SETTINGS)
+    asleep = start_worker(place, *FLAGS, environment=SLOWLY)
     transactional_id = asleep.command.wait_for(r'"transactional_id": "([^"]+)"').group(1)
     assert transactional_id.startswith(f"{place.topics.prefix}.bulk.")
     _stop_within_a_transaction(asleep, place, load)
