@@ -37,9 +37,6 @@ _AGAIN_AFTER_SECONDS: Final = 0.1
 _UNKNOWN_AFTER_MS: Final = 2000
 """A topic absent this long is unknown. librdkafka's 30 s would outlast the transaction."""
 
-_DELIVERED_WITHIN: Final = 0.75
-"""Of the transaction's time: an answer that no broker takes must abort it before the brokers do, who fence."""
-
 _COMMITTED: Final = "read_committed"
 _UNTOLD: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
 """So `produce` refuses after an error that came meanwhile; the abort tells which, should it be a fatal one."""
@@ -134,7 +131,7 @@ class TransactionalProducer:
             **cluster.producer_config(client),
             "transactional.id": self._id,
             "transaction.timeout.ms": timeout_ms,
-            "delivery.timeout.ms": int(timeout_ms * _DELIVERED_WITHIN),
+            "delivery.timeout.ms": timeout_ms,
             "topic.metadata.propagation.max.ms": _UNKNOWN_AFTER_MS,
         }
         self._producer = new_client(Producer, config)

@@ -205,10 +205,14 @@ def test_each_request_is_answered_once_although_the_broker_is_killed(
 ) -> None:
     place = kafka_place_on(kafka_broker.bootstrap)
     load = Load(place)
-    worker = start_worker(place, *FLAGS, environment=SETTINGS)
+    worker = start_worker(place, *FLAGS, environment=SLOWLY)
     load.send()
-    load.wait_until_more_is_done()
+    load.wait_until_done()
 
+    # At the beginning of a transaction: of one whose commit it was just writing down, Apache Kafka 4.3.1 forgets
+    # the rest when it is back, and nobody can mend it (see docs/reliability.md).
+    load.send()
+    wait_until(lambda: bool(_open_transactions(place)), "a transaction", explain=worker.command.quote)
     kafka_broker.kill()
     kafka_broker.restart()
     load.reconnect()
