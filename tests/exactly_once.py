@@ -30,7 +30,7 @@ _MAX_BYTES = 32 * 1024 * 1024
 
 
 class Place(NamedTuple):
-    """Where a request is."""
+    """Where a message is in its topic."""
 
     partition: int
     offset: int
@@ -124,7 +124,13 @@ def _end_offset(consumer: Consumer, place: TopicPartition) -> int:
 
 def has_open_transaction(bootstrap: str, topic: str) -> bool:
     """Whether readers of a topic are held up by a transaction."""
-    return end_offsets(bootstrap, [topic], "read_committed") != end_offsets(bootstrap, [topic])
+    return bool(open_transactions(bootstrap, topic))
+
+
+def open_transactions(bootstrap: str, topic: str) -> set[Place]:
+    """The messages at which readers of a topic are held up; one that stays there belongs to one that stays open."""
+    stable, ends = end_offsets(bootstrap, [topic], "read_committed"), end_offsets(bootstrap, [topic])
+    return {Place(partition, offset) for (_, partition), offset in stable.items() if offset < ends[topic, partition]}
 
 
 @contextmanager

@@ -39,7 +39,7 @@ _UNKNOWN_AFTER_MS: Final = 2000
 
 _COMMITTED: Final = "read_committed"
 _UNTOLD: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
-"""So `produce` refuses after an error that came meanwhile; the abort tells which, should it be a fatal one."""
+"""So `produce` refuses after an error that came meanwhile. The abort tells which, should it be a fatal one."""
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 _REFUSALS: Final = {
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
@@ -241,7 +241,10 @@ class TransactionalProducer:
         except BufferError:
             return False
         except KafkaException as error:
-            fault = fault_of(error.args[0])
+            reason: KafkaError = error.args[0]
+            if reason.code() in _UNTOLD:
+                raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
+            fault = fault_of(reason)
             if fault is None:
                 self._raise(error)
             faults[place] = fault
@@ -269,7 +272,7 @@ class TransactionalProducer:
 
     def _raise(self, error: KafkaException) -> NoReturn:
         reason: KafkaError = error.args[0]
-        if verdict_of(reason) is Verdict.ABORT or reason.code() in _UNTOLD:
+        if verdict_of(reason) is Verdict.ABORT:
             raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
         if reason.code() in _FENCED:
             raise FatalTransportError(

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas import headers as names
 from schemas.topics import Lane, TopicNames
-from tests.exactly_once import end_offsets, problems
+from tests.exactly_once import has_open_transaction, open_transactions, problems
 from tests.groups import shorten_sessions
 from tests.stack.command import run_command
 from tests.stack.stack import Api
@@ -90,27 +90,23 @@ class Load:
 
 def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
     """Leave the worker, which works under `SLOWLY`, stopped by SIGSTOP while a transaction of its is open."""
+    answers = place.bootstrap, place.topics.responses
     for _ in range(20):
         load.send()
-        wait_until(lambda: load.is_done or bool(_open_transactions(place)), "a transaction", 30, worker.command.quote)
+        wait_until(
+            lambda: load.is_done or has_open_transaction(*answers), "a transaction", explain=worker.command.quote
+        )
         worker.command.signal(signal.SIGSTOP)
         os.waitpid(worker.command.pid, os.WUNTRACED)
         # One that the broker is just ending, or another worker's, does not stay; nor may the session pass meanwhile.
         until = time.monotonic() + SESSION_SECONDS / 4
-        still_open = _open_transactions(place)
+        still_open = open_transactions(*answers)
         while still_open and time.monotonic() < until:
-            still_open &= _open_transactions(place)
+            still_open &= open_transactions(*answers)
         if still_open:
             return
         worker.command.signal(signal.SIGCONT)
     raise AssertionError("the worker was never met within a transaction")
-
-
-def _open_transactions(place: Place) -> set[tuple[tuple[str, int], int]]:
-    """Of those that hold up readers of the responses: the partition, and where in it."""
-    stable = end_offsets(place.bootstrap, [place.topics.responses], "read_committed")
-    ends = end_offsets(place.bootstrap, [place.topics.responses])
-    return {(partition, offset) for partition, offset in stable.items() if offset < ends[partition]}
 
 
 @pytest.mark.slow
@@ -212,7 +208,8 @@ def test_each_request_is_answered_once_although_the_broker_is_killed(
     # At the beginning of a transaction: of one whose commit it was just writing down, Apache Kafka 4.3.1 forgets
     # the rest when it is back, and nobody can mend it (see docs/reliability.md).
     load.send()
-    wait_until(lambda: bool(_open_transactions(place)), "a transaction", explain=worker.command.quote)
+    answers = place.bootstrap, place.topics.responses
+    wait_until(lambda: has_open_transaction(*answers), "a transaction", explain=worker.command.quote)
     kafka_broker.kill()
     kafka_broker.restart()
     load.reconnect()
