@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -345,12 +344,12 @@ def test_a_caller_that_disconnects_gives_its_place_free(silent: tuple[Stack, Api
 def test_a_stopped_worker_means_504_and_its_late_replies_harm_nobody() -> None:
     with Stack() as stack, ThreadPoolExecutor() as threads:
         stack.start("--encoder", "null")
-        stack.worker.signal(signal.SIGSTOP)
+        stack.worker.pause()
         timed_out = threads.submit(_ask, stack.api, within_seconds=0.5)
         patient = threads.submit(_ask, stack.api, within_seconds=20)
         check_error(timed_out.result(), ErrorCode.TIMEOUT)
 
-        stack.worker.signal(signal.SIGCONT)
+        stack.worker.resume()
 
         assert patient.result().status_code == 200
         assert _ask(stack.api).status_code == 200

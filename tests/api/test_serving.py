@@ -152,7 +152,7 @@ def test_asked_to_stop_an_api_is_unready_at_once_answers_what_is_in_flight_and_e
 ) -> None:
     with Stack() as stack, ThreadPoolExecutor() as threads:
         api = stack.start("--encoder", "null").api
-        stack.worker.signal(signal.SIGSTOP)
+        stack.worker.pause()
         with http_client(api.url) as waiting:
             in_flight = threads.submit(ask, waiting)
             wait_until(lambda: _is_published(stack), "the request on its topic")
@@ -173,7 +173,7 @@ def test_asked_to_stop_an_api_is_unready_at_once_answers_what_is_in_flight_and_e
             assert api.is_running
             assert not in_flight.done()
 
-            stack.worker.signal(signal.SIGCONT)
+            stack.worker.resume()
 
             assert in_flight.result().status_code == 200
         assert api.wait(10) == 0, api.quote()

@@ -110,9 +110,9 @@ class Fleet:
         with self._locks[place]:
             worker = self._workers[place]
             assert worker is not None
-            worker.signal(signal.SIGSTOP)
+            worker.pause()
             time.sleep(seconds)
-            worker.signal(signal.SIGCONT)
+            worker.resume()
 
     def restart_one(self, place: int, seconds: float) -> None:
         """SIGTERM; a new one once it has drained."""

@@ -112,14 +112,14 @@ def test_interrupted_it_goes_on_with_resume_and_loses_and_repeats_nothing(new_st
         wait_until(
             lambda: output.exists() and output.stat().st_size > 0, "first rows in the output", explain=embed.quote
         )
-        worker.signal(signal.SIGSTOP)
+        worker.pause()
         embed.signal(signal.SIGINT)
 
         assert embed.wait() == 130, embed.quote()
         assert embed.stderr.splitlines()[-1] == "kafka-embeddings: interrupted: continue with --resume"
         assert "Traceback" not in embed.stderr
     assert 0 < len(_read_rows(output)) < count
-    worker.signal(signal.SIGCONT)
+    worker.resume()
 
     without_flag, refused = run_command(*arguments)
     status, resumed = run_command(*arguments, "--resume", within_seconds=60)

@@ -71,11 +71,11 @@ def test_a_worker_told_to_stop_answers_what_it_has_read_and_says_goodbye(new_sta
     producer = DeliveringProducer(cluster, "test", linger_ms=5)
     responses = PartitionReader(cluster, names.responses, range(cluster.topics()[names.responses]))
     beats = PartitionReader(cluster, names.workers, [0], back=100)
-    worker.signal(signal.SIGSTOP)
+    worker.pause()
     for number in range(count):
         value = b'{"model": "all-MiniLM-L6-v2", "input": "x", "encoding_format": "base64"}'
         producer.produce(names.requests, key=f"{number}".encode(), value=value, on_delivery=lambda _: None)
-    worker.signal(signal.SIGCONT)
+    worker.resume()
     answered: list[bytes | None] = []
 
     def some_are_answered() -> bool:

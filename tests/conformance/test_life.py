@@ -141,11 +141,11 @@ class Narrow:
     @contextmanager
     def halted(self) -> Iterator[None]:
         """The worker stands still; sessions and beats outlive it only for some seconds."""
-        self.worker.signal(signal.SIGSTOP)
+        self.worker.pause()
         try:
             yield
         finally:
-            self.worker.signal(signal.SIGCONT)
+            self.worker.resume()
 
 
 @pytest.fixture(scope="module")
@@ -245,12 +245,12 @@ def test_case_31_an_api_is_ready_once_the_model_is_loaded_until_it_stops_and_ans
             api.wait_until_ready(within_seconds=120)
             assert ask().status_code == 200
 
-            worker.signal(signal.SIGSTOP)
+            worker.pause()
             under_way = threads.submit(ask)
             wait_until(lambda: api.metrics()["pending_replies"] == 1, "a request under way")
             api.signal(signal.SIGTERM)
             wait_until(lambda: api.readiness() == 503, "an API that is not ready")
             assert api.http.get("/v1/health/live").status_code == 200
-            worker.signal(signal.SIGCONT)
+            worker.resume()
             assert under_way.result().status_code == 200
             assert api.wait() == 0, api.quote()

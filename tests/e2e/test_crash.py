@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -78,21 +76,16 @@ class _Books:
 
 
 def _stop_in_the_middle(worker: WorkerProcess, books: _Books) -> None:
-    """Leave the worker stopped by SIGSTOP, right after it committed a part of a burst."""
-    _stop(worker)
+    """Leave the worker paused, right after it committed a part of a burst."""
+    worker.command.pause()
     for _ in range(20):
         burst = books.send(BURST)
-        worker.command.signal(signal.SIGCONT)
+        worker.command.resume()
         books.wait_for_a_commit()
-        _stop(worker)
+        worker.command.pause()
         if books.unanswered() & burst:
             return
     raise AssertionError("the worker was never met with a request unanswered")
-
-
-def _stop(worker: WorkerProcess) -> None:
-    worker.command.signal(signal.SIGSTOP)
-    os.waitpid(worker.command.pid, os.WUNTRACED)
 
 
 @pytest.mark.slow

@@ -88,16 +88,15 @@ class Load:
         wait_until(lambda: self.done > self._done_before, "progress", explain=lambda: f"{self.done} of {self._sent}")
 
 
-def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
-    """Leave the worker, which works under `SLOWLY`, stopped by SIGSTOP while a transaction of its is open."""
+def _pause_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) -> None:
+    """Leave the worker, which works under `SLOWLY`, paused while a transaction of its is open."""
     answers = place.bootstrap, place.topics.responses
     for _ in range(20):
         load.send()
         wait_until(
             lambda: load.is_done or has_open_transaction(*answers), "a transaction", explain=worker.command.quote
         )
-        worker.command.signal(signal.SIGSTOP)
-        os.waitpid(worker.command.pid, os.WUNTRACED)
+        worker.command.pause()
         # One that the broker is just ending, or another worker's, does not stay; nor may the session pass meanwhile.
         until = time.monotonic() + SESSION_SECONDS / 4
         still_open = open_transactions(*answers)
@@ -105,7 +104,7 @@ def _stop_within_a_transaction(worker: WorkerProcess, place: Place, load: Load) 
             still_open &= open_transactions(*answers)
         if still_open:
             return
-        worker.command.signal(signal.SIGCONT)
+        worker.command.resume()
     raise AssertionError("the worker was never met within a transaction")
 
 
@@ -128,7 +127,7 @@ def test_each_request_is_answered_once_whatever_happens_to_two_workers(
     other.command.wait_for("partitions assigned")
 
     # The first is killed within a transaction, and comes back.
-    _stop_within_a_transaction(killed, place, load)
+    _pause_within_a_transaction(killed, place, load)
     killed.command.kill()
     killed.start()
     load.send()
@@ -152,13 +151,13 @@ def test_a_worker_that_slept_while_its_id_was_taken_is_fenced_says_so_and_nothin
     asleep = start_worker(place, *FLAGS, environment=SLOWLY)
     transactional_id = asleep.command.wait_for(r'"transactional_id": "([^"]+)"').group(1)
     assert transactional_id.startswith(f"{place.topics.prefix}.bulk.")
-    _stop_within_a_transaction(asleep, place, load)
+    _pause_within_a_transaction(asleep, place, load)
 
     # Whoever takes the id aborts what was open under it, as the broker itself does after the timeout.
     Producer({"bootstrap.servers": place.bootstrap, "transactional.id": transactional_id}).init_transactions(30)
     start_worker(place, *FLAGS, environment=SETTINGS)
     load.wait_until_done()
-    asleep.command.signal(signal.SIGCONT)
+    asleep.command.resume()
     load.send()
 
     load.wait_until_done()

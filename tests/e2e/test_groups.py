@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import threading
 import time
 from contextlib import closing
@@ -123,10 +122,10 @@ def test_one_of_two_workers_joins_falls_silent_comes_back_and_leaves_and_every_r
 
         # Stopped in the middle of its work, for longer than its session: what it has under way is another one's.
         flow.burst()
-        two.command.signal(signal.SIGSTOP)
+        two.command.pause()
         wait_until(lambda: _held(one) == partitions, "the other one alone", explain=lambda: one.log)
         _check_commits(kafka_place, reader)
-        two.command.signal(signal.SIGCONT)
+        two.command.resume()
         two.command.wait_for("partitions lost: the group took this worker for dead")
         wait_until(lambda: 0 < _held(two) < partitions == _held(one) + _held(two), "both at work again")
         _check_commits(kafka_place, reader)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -13,7 +14,6 @@ from typing import IO, TYPE_CHECKING, Self
 from .waiting import BOUND_SECONDS, wait_until
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
@@ -115,8 +115,18 @@ class Command:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def pause(self) -> None:
+        """SIGSTOP, and wait until it stands still: on a busy machine it goes on for a while."""
+        self.signal(signal.SIGSTOP)
+        if self.is_running:
+            os.waitpid(self.pid, os.WUNTRACED)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
     def kill(self) -> None:
-        """End it at once, also when it is stopped by SIGSTOP."""
+        """End it at once, also when it is paused."""
         self._process.kill()
         self._process.wait()
 
