@@ -176,17 +176,17 @@ class GroupConsumer:
             self._check(failure)
         return not failed
 
-    def progress(self, partitions: Iterable[int]) -> dict[int, Progress]:
+    def progress(self, partitions: Iterable[int]) -> dict[int, Progress] | None:
         """What the group has stored, by partition, where anything is.
 
-        Asks the broker; transient trouble counts as nothing.
+        Asks the broker; None when it does not tell in 5 s, for instance while a transaction over them is open.
         """
         self._own()
         try:
             stored = self._consumer.committed(self._topic_partitions(partitions), timeout=_ASK_SECONDS)
         except KafkaException as error:
             log.warning("cannot tell what the group has committed", topic=self._topic, error=error.args[0].str())
-            return {}
+            return None
         return {
             item.partition: Progress(item.offset, item.metadata or "")
             for item in stored

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import confluent_kafka
 
     from .cluster import Cluster
-    from .consumer import Membership
+    from .consumer import Membership, Progress
     from .messages import Outgoing
 
 log = structlog.get_logger("transport")
@@ -36,6 +36,10 @@ _START_STEP_SECONDS: Final = 5.0
 _AGAIN_AFTER_SECONDS: Final = 0.1
 _UNKNOWN_AFTER_MS: Final = 2000
 """A topic absent this long is unknown. librdkafka's 30 s would outlast the transaction."""
+
+_CONCURRENT_RETRY_MS: Final = 20
+"""Right after a transaction the next is refused, until the broker has ended the first: librdkafka's usual 100 ms
+would be the time of most."""
 
 _COMMITTED: Final = "read_committed"
 _UNTOLD: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
@@ -128,6 +132,7 @@ class TransactionalProducer:
             "compression.type": compression,
             "queue.buffering.max.kbytes": 64 * 1024,
             "queue.buffering.max.messages": 500_000,
+            "retry.backoff.ms": _CONCURRENT_RETRY_MS,
             **cluster.producer_config(client),
             "transactional.id": self._id,
             "transaction.timeout.ms": timeout_ms,
@@ -172,17 +177,17 @@ class TransactionalProducer:
         return False
 
     def transact(
-        self, messages: Sequence[Outgoing], offsets: Mapping[int, int], membership: Membership
+        self, messages: Sequence[Outgoing], progress: Mapping[int, Progress], membership: Membership
     ) -> Aborted | None:
-        """Publish messages and commit next offsets in one transaction. Blocks until its fate is known.
+        """Publish messages and commit a group's progress in one transaction. Blocks until its fate is known.
 
         While the brokers are away it waits for them; no later than `timeout_seconds` after they are back the
         transaction is over.
 
         Args:
             messages: In the order they are published.
-            offsets: Partition -> next offset.
-            membership: Of the consumer the offsets are of; the broker refuses that of an earlier generation.
+            progress: What the group is to have stored, by partition.
+            membership: Of the consumer whose progress it is; the broker refuses that of an earlier generation.
 
         Returns:
             None when all of it is committed; else why nothing of it is.
@@ -195,8 +200,10 @@ class TransactionalProducer:
         try:
             self._repeat(self._producer.begin_transaction)
             self._produce(messages, faults)
-            positions = [TopicPartition(membership.topic, partition, offset) for partition, offset in offsets.items()]
-            self._repeat(lambda: self._producer.send_offsets_to_transaction(positions, membership.metadata))
+            stored = [
+                TopicPartition(membership.topic, partition, *reached) for partition, reached in progress.items()
+            ]
+            self._repeat(lambda: self._producer.send_offsets_to_transaction(stored, membership.metadata))
             # -1: as long as the transaction has left.
             self._repeat(lambda: self._producer.commit_transaction(-1))
         except _MustAbortError as error:

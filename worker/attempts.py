@@ -222,21 +222,3 @@ class Attempts:
             state = self._partitions.get(partition)
             if state is not None:
                 state.offset, state.written = mark
-
-
-class NoAttempts(Attempts):
-    """Remembers nothing and suspects nobody: for a lane whose offsets nothing can stand beside in time.
-
-    There a request that kills the process is not found, and kills the next one.
-    """
-
-    def assigned(self, partitions: Iterable[int], progress: Mapping[int, Progress], lost: Mapping[int, int]) -> None:
-        """Whatever stands there, nothing is held against the messages."""
-
-    def read(self, messages: Sequence[Message]) -> dict[int, Mark]:  # noqa: ARG002 - of `Attempts`
-        """Nothing is to be stored first."""
-        return {}
-
-    def alone(self, message: Message) -> dict[int, Mark]:  # noqa: ARG002 - of `Attempts`
-        """Nothing is to be stored first."""
-        return {}

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from transport.consumer import GroupConsumer
-    from transport.messages import Outgoing
+    from transport.messages import Message, Outgoing
     from transport.offsets import OffsetTracker, Submitted
     from transport.producer import DeliveringProducer
     from transport.producer import Delivery as OnDelivery
 
-    from .attempts import Attempts, Mark
+    from .attempts import Attempts
     from .request import RequestInFlight
 
 
@@ -61,8 +61,14 @@ class Committer(Protocol):
             Whether the group has it; False after a transient failure.
         """
 
-    def store(self, consumer: GroupConsumer, marks: Mapping[int, Mark]) -> bool:
-        """Let the group have what `attempts` says must be stored before messages are computed. Waits for the broker.
+    def mark(self, consumer: GroupConsumer, messages: Sequence[Message]) -> None:
+        """Messages are about to be computed together: store what `attempts` remembers of that. Waits for the broker.
+
+        What it does not take is stored with the next messages.
+        """
+
+    def mark_alone(self, consumer: GroupConsumer, message: Message) -> bool:
+        """A message is about to be computed, and nothing else: store that. Waits for the broker.
 
         Returns:
             Whether the group has it; False after a transient failure.

@@ -46,6 +46,8 @@ log = structlog.get_logger("worker")
 
 _POLL_SECONDS: Final = 0.05
 _POLL_MESSAGES: Final = 512
+_TURN_SECONDS: Final = 0.005
+"""Between looks while requests run one at a time: an answer that waits for its transaction wakes nobody."""
 _POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
 """Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
 
@@ -106,6 +108,8 @@ class Intake:
         self._paused: set[int] = set()
         self._held: deque[Message] = deque()
         """Read, and waiting for a turn: as good as unread to everybody else."""
+        self._untold: set[int] = set()
+        """Partitions of which the broker has not told what is stored."""
         self._polled_at = 0.0
         self._is_alone = False
         """Whether this lane's request is the only one under way."""
@@ -195,10 +199,19 @@ class Intake:
     def assigned(self, partitions: Sequence[int]) -> None:
         self._offsets.tracker.assign(partitions)
         log.info("partitions assigned", lane=self._lane.value, partitions=len(partitions))
+        self._offsets.attempts.assigned(partitions, {}, {})
+        self._untold.update(partitions)
         # Of what comes during a drain nothing is read: asking would only hold up the end.
-        consumer = None if self._is_draining else self._consumer
-        progress = consumer.progress(partitions) if consumer is not None else {}
-        lost = consumer.lost_to_retention(progress) if consumer is not None else {}
+        if self._consumer is not None and not self._is_draining:
+            self._learn(self._consumer, partitions)
+
+    def _learn(self, consumer: GroupConsumer, partitions: Sequence[int]) -> None:
+        """Ask what the group has stored, and so which messages are suspected."""
+        progress = consumer.progress(partitions)
+        if progress is None:
+            return
+        self._untold.difference_update(partitions)
+        lost = consumer.lost_to_retention(progress)
         for partition, count in lost.items():
             self._say_lost_to_retention(partition, count)
         self._offsets.attempts.assigned(partitions, progress, lost)
@@ -240,6 +253,10 @@ class Intake:
 
     def _take(self, consumer: GroupConsumer, messages: list[Message]) -> None:
         """Let in what was read, as far as it may run now."""
+        if self._untold and (read := self._untold.intersection(message.partition for message in messages)):
+            # Where reading begins the broker has told meanwhile, so that it tells this as well.
+            self._learn(consumer, sorted(read))
+            self._untold -= read
         if self._is_alone:
             self._leave_when_answered(consumer)
         if self._isolation.is_on:
@@ -256,10 +273,10 @@ class Intake:
             self._is_alone = True
             self._take_alone(consumer)
         if self._isolation.is_on:
-            self._isolation.wait(_POLL_SECONDS)
+            self._isolation.wait(_TURN_SECONDS)
 
     def _take_together(self, consumer: GroupConsumer, messages: list[Message]) -> None:
-        self._offsets.store(consumer, self._offsets.attempts.read(messages))
+        self._offsets.mark(consumer, messages)
         self._hand_on([self._admit(message) for message in messages])
 
     def _take_alone(self, consumer: GroupConsumer) -> None:
@@ -267,7 +284,7 @@ class Intake:
         attempts, message = self._offsets.attempts, self._held[0]
         if attempts.is_guilty(message):
             item = self._condemn(message)
-        elif self._offsets.store(consumer, attempts.alone(message)):
+        elif self._offsets.mark_alone(consumer, message):
             item = self._admit(message)
         else:
             return

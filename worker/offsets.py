@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from schemas.topics import Lane
     from transport.consumer import GroupConsumer
+    from transport.messages import Message
     from transport.offsets import Submitted
 
     from .attempts import Mark
@@ -75,7 +76,19 @@ class LaneOffsets:
         Returns:
             Whether the group has them.
         """
-        return self.store(consumer, self.attempts.beside(self.tracker.committable(partitions)))
+        return self._store(consumer, self.attempts.beside(self.tracker.committable(partitions)))
+
+    def mark(self, consumer: GroupConsumer, messages: Sequence[Message]) -> None:
+        """Messages are about to be computed together: store what is remembered of that."""
+        self._store(consumer, self.attempts.read(messages))
+
+    def mark_alone(self, consumer: GroupConsumer, message: Message) -> bool:
+        """A message is about to be computed, and nothing else: store what is remembered of that.
+
+        Returns:
+            Whether the group has it.
+        """
+        return self._store(consumer, self.attempts.alone(message))
 
     def give_back(
         self, consumer: GroupConsumer, partitions: Iterable[int] | None = None, *, commit: bool = True
@@ -88,9 +101,9 @@ class LaneOffsets:
             commit: Whether watermarks that have moved are committed with it.
         """
         ahead = self.tracker.committable(partitions) if commit else {}
-        self.store(consumer, self.attempts.given_back(ahead, partitions))
+        self._store(consumer, self.attempts.given_back(ahead, partitions))
 
-    def store(self, consumer: GroupConsumer, marks: Mapping[int, Mark]) -> bool:
+    def _store(self, consumer: GroupConsumer, marks: Mapping[int, Mark]) -> bool:
         """Commit offsets with what is to stand beside them.
 
         Returns:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 import pytest
 
 from schemas import headers as names
 from schemas.topics import Lane
+from tests.exactly_once import problems, read_committed
 from tests.stack.command import ROOT
 from tests.stack.waiting import wait_until
 
@@ -59,13 +62,14 @@ def _environment(folder: Path, deed: str, **more: str) -> dict[str, str]:
     }
 
 
-def _text(number: int) -> str:
-    return "x" * (_KILLING_LETTERS if number == KILLER else number % 60 + 1)
+def _request(number: int) -> dict[str, Any]:
+    text = "x" * (_KILLING_LETTERS if number == KILLER else number % 60 + 1)
+    return {"id": f"r{number}", "model": MODEL, "input": text}
 
 
 def _send(place: Place, lane: Lane, first: int, last: int) -> None:
     for number in range(first, last):
-        place.send({"id": f"r{number}", "model": MODEL, "input": _text(number)}, lane=lane)
+        place.send(_request(number), lane=lane)
     place.flush()
 
 
@@ -80,29 +84,41 @@ def _until_all_are_done(place: Place, look: Callable[[], object]) -> None:
         return bool(letters.messages) and expected <= {message.key for message in answers.messages}
 
     answers.until(done, "all answers and the dead letter", seconds=120)
-    assert {message.key for message in answers.messages} == expected
-    assert {message.headers[names.STATUS] for message in answers.messages} == {b"ok"}
-    assert {message.body["id"] for message in letters.up_to_now()} == {f"r{KILLER}"}
-    for message in letters.messages:
-        assert message.headers[names.DLQ_CODE] == b"killed_worker"
-        assert b"worker processes died" in message.headers[names.DLQ_MESSAGE]
-        assert message.body["input"] == _text(KILLER)
     answers.close()
     letters.close()
+    assert {message.key for message in answers.messages} == expected
+    assert {message.headers[names.STATUS] for message in answers.messages} == {b"ok"}
+    kept = read_committed(place.bootstrap, [place.topics.dead_letters], time.monotonic() + 60)
+    assert kept
+    for letter in kept:
+        assert orjson.loads(letter.value or b"") == _request(KILLER)
+        headers = dict(letter.headers)
+        assert headers[names.DLQ_CODE] == b"killed_worker"
+        assert b"worker processes died" in (headers[names.DLQ_MESSAGE] or b"")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("lane", "deed"),
-    [(Lane.BULK, "killed by the kernel"), (Lane.INTERACTIVE, "a crash")],
-    ids=["bulk", "interactive"],
+    ("lane", "deed", "delivery"),
+    [
+        (Lane.BULK, "killed by the kernel", "at-least-once"),
+        (Lane.INTERACTIVE, "a crash", "at-least-once"),
+        (Lane.BULK, "killed by the kernel", "exactly-once"),
+    ],
+    ids=["bulk", "interactive", "exactly once"],
 )
 def test_of_a_thousand_requests_the_one_that_kills_the_worker_is_a_dead_letter_and_the_others_are_answered(
-    lane: Lane, deed: str, kafka_place: Place, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+    lane: Lane,
+    deed: str,
+    delivery: str,
+    kafka_place: Place,
+    start_worker: Callable[..., WorkerProcess],
+    tmp_path: Path,
 ) -> None:
     place = kafka_place
     _send(place, lane, 0, REQUESTS)
-    worker = start_worker(place, "--encoder", "null", environment=_environment(tmp_path, deed))
+    environment = _environment(tmp_path, deed)
+    worker = start_worker(place, "--encoder", "null", "--delivery", delivery, environment=environment)
     deaths = 0
 
     def restart() -> None:
@@ -117,6 +133,8 @@ def test_of_a_thousand_requests_the_one_that_kills_the_worker_is_a_dead_letter_a
     assert worker.terminate() == 0
     assert sum(place.committed(lane).values()) == REQUESTS
     assert "a request kills the worker, kept as a dead letter" in worker.log
+    if delivery == "exactly-once":
+        assert problems(place.bootstrap, place.topics) == []
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from tests.exactly_once import has_open_transaction, open_transaction, read_committed
 from transport.cluster import Cluster
+from transport.consumer import Progress
 from transport.errors import BrokerUnavailableError, FatalTransportError, SettingsError
 from transport.messages import Outgoing
 from transport.producer import FailureKind
@@ -40,6 +41,10 @@ def a_producer(cluster: Cluster, member: str = "", timeout_seconds: float = 10) 
         compression="none",
         timeout_seconds=timeout_seconds,
     )
+
+
+def up_to(offset: int) -> dict[int, Progress]:
+    return {0: Progress(offset, f"up to {offset}")}
 
 
 def started(cluster: Cluster, member: str = "") -> TransactionalProducer:
@@ -75,7 +80,7 @@ class Bench:
         return Outgoing(topic or self.answers, partition, b"key", value, [("status", b"ok")])
 
     def transact(self, *messages: Outgoing, offset: int, membership: Membership | None = None) -> Aborted | None:
-        return self.producer.transact(messages, {0: offset}, membership or self.membership)
+        return self.producer.transact(messages, up_to(offset), membership or self.membership)
 
     def visible(self) -> list[bytes | None]:
         until = time.monotonic() + BOUND_SECONDS
@@ -83,10 +88,12 @@ class Bench:
         return sorted((message.value for message in found), key=lambda value: value or b"")
 
     def committed(self) -> int:
-        """Next offset of the request topic's one partition, as a new member would be told."""
+        """Next offset of the request topic's one partition, as a new member is told it, with what stands beside."""
         with members(self.kafka.cluster, self.requests, self.group) as [other]:
-            stored = other.consumer._consumer.committed(other.consumer._topic_partitions([0]), timeout=10)
-        return stored[0].offset
+            stored = other.consumer.progress([0])
+        assert stored is not None
+        assert stored == up_to(stored[0].next_offset)
+        return stored[0].next_offset
 
 
 @pytest.fixture(scope="module")
@@ -170,13 +177,13 @@ def test_who_takes_over_the_id_fences_and_what_was_under_way_is_seen_by_nobody(
     member = uuid.uuid4().hex
     before, fenced, after = (bench.message(f"{when} {member}".encode()) for when in ("before", "fenced", "after"))
     first = started(with_options(bench.kafka, options), member)
-    assert first.transact([before], {0: 3}, bench.membership) is None
+    assert first.transact([before], up_to(3), bench.membership) is None
     second = started(bench.kafka.cluster, member)
 
     with pytest.raises(FatalTransportError, match=f"test-{member} was fenced"):
-        first.transact([fenced, fenced], {0: 3}, bench.membership)
+        first.transact([fenced, fenced], up_to(3), bench.membership)
 
-    assert second.transact([after], {0: 3}, bench.membership) is None
+    assert second.transact([after], up_to(3), bench.membership) is None
     assert [value for value in bench.visible() if member in str(value)] == [after.value, before.value]
 
 

@@ -233,6 +233,8 @@ class FakeConsumer:
         self._begins: dict[int, int] = {}
         """Partition -> first offset read."""
         self.refuse_commits = 0
+        self.untold = 0
+        """How often it is not told yet what the group has."""
         self.retention_losses: dict[int, int] = {}
         self.first_offsets: dict[int, int] = {}
         self.closed = False
@@ -285,7 +287,10 @@ class FakeConsumer:
             self.commits.append(moved)
         return True
 
-    def progress(self, partitions: Iterable[int]) -> dict[int, Progress]:
+    def progress(self, partitions: Iterable[int]) -> dict[int, Progress] | None:
+        if self.untold:
+            self.untold -= 1
+            return None
         return {partition: self.stored[partition] for partition in partitions if partition in self.stored}
 
     def membership(self) -> Membership | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.consumer import Progress
-from worker.attempts import Attempt, Attempts, Mark, NoAttempts
+from worker.attempts import Attempt, Attempts, Mark
 
 from .fakes import a_message
 
@@ -175,15 +175,3 @@ def test_an_orderly_end_concerns_the_partitions_that_leave_only() -> None:
     state.assigned([0, 1], {}, {})
     state.stored(state.read([*messages(3), *messages(4, partition=1)]))
     assert state.given_back({}, [1]) == {1: Mark(4, Attempt())}
-
-
-# --- where nothing is remembered --------------------------------------------------------------------------
-
-
-def test_where_nothing_can_be_remembered_nobody_is_suspected_and_nothing_is_stored() -> None:
-    state = NoAttempts()
-    [message] = messages(5)
-    state.assigned([0], {0: Progress(5, Attempt(2, 1, alone=True).encode())}, {})
-    assert not state.has_suspects
-    assert not state.is_guilty(message)
-    assert state.read([message]) == state.alone(message) == state.given_back({}, None) == {}

@@ -13,7 +13,9 @@ from schemas import headers as names
 from schemas.errors import ErrorCode, RequestError, UnanswerableError
 from schemas.headers import encode_number, encode_partition
 from schemas.topics import Lane, TopicNames
+from transport.consumer import Progress
 from transport.errors import FatalTransportError
+from worker.attempts import Attempt
 from worker.bounds import InFlight
 from worker.destinations import Destinations
 from worker.intake import Intake
@@ -575,3 +577,32 @@ def test_a_partition_that_starts_again_from_an_earlier_offset_stops_the_worker_w
     bench = Bench()
     with pytest.raises(FatalTransportError, match="truncated or made anew; start the worker again"):
         bench.run(assign(0), give(*requests(5)), give(*requests(2)))
+
+
+# --- what the group remembers -----------------------------------------------------------------------------
+
+
+def suspected(consumer: FakeConsumer) -> None:
+    consumer.stored[0] = Progress(5, Attempt(2, 2).encode())
+    consumer.assign(0)
+
+
+def test_what_the_broker_does_not_tell_when_a_partition_comes_is_asked_before_its_first_message_is_let_in(
+    bench: Bench,
+) -> None:
+    def untold(consumer: FakeConsumer) -> None:
+        consumer.untold = 1
+        suspected(consumer)
+
+    bench.run(untold, give(*requests(5, 6)))
+    assert [(item.message.offset, item.is_alone) for item in bench.accepted] == [(5, True)]
+
+
+def test_what_the_broker_never_tells_counts_as_nothing(bench: Bench) -> None:
+    def untold(consumer: FakeConsumer) -> None:
+        consumer.untold = 2
+        suspected(consumer)
+
+    consumer = bench.run(untold, give(*requests(5, 6)), give(*requests(7)))
+    assert [(item.message.offset, item.is_alone) for item in bench.accepted] == [(5, False), (6, False), (7, False)]
+    assert consumer.untold == 0

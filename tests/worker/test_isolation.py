@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,9 @@ from structlog.testing import capture_logs
 from schemas.errors import ErrorCode, UnanswerableError
 from schemas.topics import Lane, TopicNames
 from transport.errors import FatalTransportError
+from transport.messages import Outgoing
+from transport.transactional_producer import Aborted
+from worker import transactions as transactions_module
 from worker.attempts import Attempt
 from worker.bounds import InFlight
 from worker.destinations import Destinations
@@ -24,14 +30,16 @@ from worker.offsets import LaneOffsets
 from worker.ordering import KeyOrder
 from worker.planning import Planning
 from worker.sizes import Sizes
+from worker.transactions import ExactlyOnce
 
 from .fakes import FakeConsumer, a_card, a_message, a_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from transport.consumer import AssignmentListener, Progress
+    from transport.consumer import AssignmentListener, Membership, Progress
     from transport.messages import Message
+    from transport.producer import DeliveryFailure
     from worker.request import RequestInFlight
 
 pytestmark = pytest.mark.timeout(60)
@@ -51,9 +59,13 @@ class Group:
     """Partition -> how many."""
     killers: frozenset[Place] = frozenset()
     stored: dict[int, Progress] = field(default_factory=dict)
-    answered: set[Place] = field(default_factory=set)
+    answers: Counter[Place] = field(default_factory=Counter)
     dead_letters: list[Place] = field(default_factory=list)
     most_at_once: int = 0
+
+    @property
+    def answered(self) -> set[Place]:
+        return set(self.answers)
 
     @property
     def is_done(self) -> bool:
@@ -97,13 +109,38 @@ class LogConsumer(FakeConsumer):
         return polled
 
 
+class GroupTransactions:
+    """What the group has stored is what takes place; some of it does not, by chance."""
+
+    aborted_share = 0.1
+
+    def __init__(self, group: Group, chance: random.Random) -> None:
+        self._group, self._chance = group, random.Random(chance.random())
+
+    def transact(self, _: Sequence[Outgoing], progress: Mapping[int, Progress], __: Membership) -> Aborted | None:
+        if self._chance.random() < self.aborted_share:
+            return Aborted("the coordinator moved", {})
+        self._group.stored.update(progress)
+        return None
+
+
 class Process:
     """One worker's life over a group."""
 
-    def __init__(self, group: Group, chance: random.Random, *, commit_every_seconds: float = 3600.0) -> None:
+    def __init__(
+        self,
+        group: Group,
+        chance: random.Random,
+        *,
+        commit_every_seconds: float = 3600.0,
+        is_exactly_once: bool = False,
+    ) -> None:
         self.group, self.chance = group, chance
-        self.offsets = LaneOffsets(Lane.BULK, commit_every_seconds)
         self.in_flight = InFlight(10**9, 10**9)
+        self.offsets: LaneOffsets | ExactlyOnce = LaneOffsets(Lane.BULK, commit_every_seconds)
+        if is_exactly_once:
+            transactions = GroupTransactions(group, chance)
+            self.offsets = ExactlyOnce(commit_every_seconds, 15.0, self.in_flight, transactions)
         self.isolation = Isolation([self.in_flight])
         # What other threads do while this one waits.
         self.isolation.wait = lambda _: self.compute()  # type: ignore[method-assign]
@@ -133,14 +170,32 @@ class Process:
         Raises:
             Killed: It died.
         """
-        self.intake.run(
-            lambda listener: LogConsumer(listener, self),  # type: ignore[arg-type, return-value]
-            drain=self.drain,
-            drain_timeout_seconds=5.0,
-        )
+        with self._transactions():
+            self.intake.run(
+                lambda listener: LogConsumer(listener, self),  # type: ignore[arg-type, return-value]
+                drain=self.drain,
+                drain_timeout_seconds=5.0,
+            )
+
+    @contextmanager
+    def _transactions(self) -> Iterator[None]:
+        delivery = self.offsets
+        if isinstance(delivery, LaneOffsets):
+            yield
+            return
+        thread = threading.Thread(target=delivery.run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            delivery.stop()
+            thread.join(5.0)
+            assert not thread.is_alive()
 
     def compute(self) -> None:
         """Some of what waits, in any order."""
+        # The transactions' thread gets its turn.
+        time.sleep(0)
         self.at_compute()
         self.group.most_at_once = len(self.waiting)
         self.chance.shuffle(self.waiting)
@@ -150,8 +205,7 @@ class Process:
                 place = (item.message.partition, item.message.offset)
                 if place in self.group.killers:
                     raise Killed
-                self.group.answered.add(place)
-                self._close(item)
+                self._answer(item, lambda place=place: self.group.answers.update([place]))  # type: ignore[misc]
 
     def rests(self) -> None:
         """Nothing is left: an orderly end."""
@@ -161,14 +215,24 @@ class Process:
         assert isinstance(item.error, UnanswerableError)
         assert item.error.code is ErrorCode.KILLED_WORKER
         assert item.request is None
-        self.group.dead_letters.append((item.message.partition, item.message.offset))
-        self._close(item)
+        place = (item.message.partition, item.message.offset)
+        self._answer(item, lambda: self.group.dead_letters.append(place))
 
-    def _close(self, item: RequestInFlight) -> None:
+    def _answer(self, item: RequestInFlight, note: Callable[[], None]) -> None:
         self.order.finish(item)
-        self.offsets.acknowledged(item.submitted)
-        self.in_flight.release(item.reservation)
-        self.isolation.closed()
+
+        def delivered(failure: DeliveryFailure | None) -> None:
+            if failure is None:
+                note()
+                self.offsets.acknowledged(item.submitted)
+            self.in_flight.release(item.reservation)
+            self.isolation.closed()
+
+        if isinstance(self.offsets, LaneOffsets):
+            delivered(None)
+        else:
+            item.unacknowledged = 1
+            self.offsets.produce(item, Outgoing("answers", None, None, b"", ()), delivered)
 
 
 def deaths_until_done(group: Group, chance: random.Random, **settings: Any) -> int:
@@ -187,19 +251,32 @@ PLACES = st.tuples(st.integers(0, 2), st.integers(0, 29))
 
 
 @settings(max_examples=60, deadline=None)
-@given(killers=st.frozensets(PLACES, max_size=3), seed=st.integers(0, 10**6), commits=st.booleans())
+@given(
+    killers=st.frozensets(PLACES, max_size=3),
+    seed=st.integers(0, 10**6),
+    commits=st.booleans(),
+    is_exactly_once=st.booleans(),
+)
 def test_exactly_those_that_kill_become_dead_letters_and_all_others_are_answered(
-    killers: frozenset[Place], seed: int, commits: bool
+    killers: frozenset[Place], seed: int, commits: bool, is_exactly_once: bool
 ) -> None:
     group = Group({0: 30, 1: 30, 2: 30}, killers)
-    deaths = deaths_until_done(group, random.Random(seed), commit_every_seconds=0.0 if commits else 3600.0)
+    every_seconds = 0.0 if commits else 3600.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transactions_module, "_AGAIN_AFTER_SECONDS", 0.001)
+        deaths = deaths_until_done(
+            group, random.Random(seed), commit_every_seconds=every_seconds, is_exactly_once=is_exactly_once
+        )
     assert group.is_done
+    if is_exactly_once:
+        assert set(group.answers.values()) <= {1}
     assert sorted(group.dead_letters) == sorted(killers)
     assert group.answered.isdisjoint(killers)
     assert {partition: stored.next_offset for partition, stored in group.stored.items()} == {0: 30, 1: 30, 2: 30}
     # Once all is done nothing is held against what is there.
     assert set(group.remembered.values()) <= {Attempt(), Attempt(1, 0)}
-    if not commits:
+    # A mark that was aborted counts for no start.
+    if not (commits or is_exactly_once):
         assert deaths == (2 + len(killers) if killers else 0)
 
 
@@ -210,11 +287,11 @@ def test_three_deaths_find_one_killer() -> None:
     assert [entry["offset"] for entry in logs if entry["log_level"] == "error"] == [500]
 
 
-def a_process_that_suspects(group: Group, chance: random.Random) -> Process:
+def a_process_that_suspects(group: Group, chance: random.Random, **settings: Any) -> Process:
     for _ in range(2):
         with pytest.raises(Killed):
-            Process(group, chance).run()
-    return Process(group, chance)
+            Process(group, chance, **settings).run()
+    return Process(group, chance, **settings)
 
 
 def test_suspects_run_one_at_a_time_each_marked_before() -> None:
@@ -254,12 +331,13 @@ def test_what_is_not_suspected_is_read_together_again_once_the_suspects_are_done
     assert not process.isolation.is_on
 
 
+@pytest.mark.parametrize("is_exactly_once", [False, True], ids=["at least once", "exactly once"])
 @pytest.mark.parametrize("ends", ["drains", "is abandoned"])
-def test_orderly_ends_are_held_against_no_request_however_many(ends: str) -> None:
+def test_orderly_ends_are_held_against_no_request_however_many(ends: str, is_exactly_once: bool) -> None:
     chance = random.Random(5)
     group = Group({0: 30, 1: 30})
     for _ in range(5):
-        process = Process(group, chance)
+        process = Process(group, chance, is_exactly_once=is_exactly_once)
         end = process.drain.set if ends == "drains" else process.intake.abandon
         process.at_compute = lambda process=process, end=end: process.waiting.clear() or end()  # type: ignore[misc]
         process.intake._drain = lambda *_: None  # type: ignore[method-assign]
@@ -270,10 +348,14 @@ def test_orderly_ends_are_held_against_no_request_however_many(ends: str) -> Non
     assert group.dead_letters == []
 
 
-def test_an_orderly_end_while_a_suspect_runs_does_not_condemn_it() -> None:
+@pytest.mark.parametrize("is_exactly_once", [False, True], ids=["at least once", "exactly once"])
+def test_an_orderly_end_while_a_suspect_runs_does_not_condemn_it(
+    is_exactly_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GroupTransactions, "aborted_share", 0.0)
     chance = random.Random(3)
     group = Group({0: 20}, frozenset({(0, 19)}))
-    process = a_process_that_suspects(group, chance)
+    process = a_process_that_suspects(group, chance, is_exactly_once=is_exactly_once)
     process.at_compute = lambda: process.intake.abandon() if process.waiting else None
     process.chance.randint = lambda *_: 0  # type: ignore[assignment, method-assign]
     process.run()

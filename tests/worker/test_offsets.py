@@ -173,8 +173,8 @@ def test_what_is_done_of_departing_partitions_is_committed_although_something_is
 def test_partitions_that_leave_take_back_the_start_that_was_counted_for_them() -> None:
     offsets, consumer = lane_offsets(0), a_consumer(0)
     consumer.stored[0] = Progress(5, Attempt(1, 3).encode())
-    offsets.attempts.assigned([0], consumer.progress([0]), {})
-    assert offsets.store(consumer, offsets.attempts.read([a_message(offset=5)]))
+    offsets.attempts.assigned([0], consumer.stored, {})
+    offsets.mark(consumer, [a_message(offset=5)])
     assert Attempt.decode(consumer.stored[0].metadata).attempt == 2
     assert offsets.settle(consumer, [0], 0.0)
     assert consumer.stored[0] == Progress(5, Attempt(1, 3).encode())

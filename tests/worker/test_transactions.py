@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
 
+from tests.stack.waiting import wait_until
 from transport.consumer import Membership, Progress
 from transport.errors import FatalTransportError
 from transport.messages import Outgoing
@@ -19,9 +20,7 @@ from worker.attempts import Attempt
 from worker.bounds import InFlight
 from worker.transactions import ExactlyOnce
 
-from .fakes import FakeConsumer, an_item
-from .test_intake import Bench as IntakeBench
-from .test_intake import requests
+from .fakes import FakeConsumer, a_message, an_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,17 +47,27 @@ class FakeTransactions:
         self.seen: queue.Queue[Seen] = queue.Queue()
         self.outcomes: queue.SimpleQueue[Aborted | Exception | None] = queue.SimpleQueue()
         self.waits = False
+        self.stored: dict[int, Progress] = {}
+        """What the group has."""
 
     def transact(
-        self, messages: Sequence[Outgoing], offsets: Mapping[int, int], membership: Membership
+        self, messages: Sequence[Outgoing], progress: Mapping[int, Progress], membership: Membership
     ) -> Aborted | None:
-        self.seen.put(Seen([message.value for message in messages], dict(offsets), membership))
-        if not self.waits and self.outcomes.empty():
-            return None
-        outcome = self.outcomes.get(timeout=WAIT_SECONDS)
+        offsets = {partition: stored.next_offset for partition, stored in progress.items()}
+        self.seen.put(Seen([message.value for message in messages], offsets, membership))
+        outcome = None if not self.waits and self.outcomes.empty() else self.outcomes.get(timeout=WAIT_SECONDS)
         if isinstance(outcome, Exception):
             raise outcome
+        if outcome is None:
+            back = [p for p, offset in offsets.items() if p in self.stored and offset < self.stored[p].next_offset]
+            assert not back, f"the group was moved back: {back}"
+            self.stored.update(progress)
         return outcome
+
+    def go_on(self) -> None:
+        """Let the one under way take place, and wait with none after it."""
+        self.waits = False
+        self.outcomes.put(None)
 
     def next(self) -> Seen:
         return self.seen.get(timeout=WAIT_SECONDS)
@@ -72,6 +81,7 @@ class Bench:
         self.in_flight = InFlight(10**6, max_bytes)
         self.delivery = ExactlyOnce(every_seconds, 1.0, self.in_flight, self.producer)
         self.delivery.tracker.assign([0, 1])
+        self.delivery.attempts.assigned([0, 1], {}, {})
         self.fake = FakeConsumer(cast("Any", None), [], lambda: None)
         self.fake.held = {0, 1}
         self.told: dict[int, DeliveryFailure | None] = {}
@@ -277,7 +287,7 @@ def test_departing_partitions_wait_for_the_transaction_under_way(bench: Bench) -
     bench.producer.waits = True
     bench.answer(bench.read(0))
     bench.until_transaction()
-    ending = threading.Timer(0.05, bench.producer.outcomes.put, [None])
+    ending = threading.Timer(0.05, bench.producer.go_on)
     ending.start()
 
     assert bench.delivery.settle(bench.consumer, [0], WAIT_SECONDS)
@@ -361,22 +371,145 @@ def test_an_orderly_end_commits_what_is_answered_unless_it_is_told_not_to(bench:
     assert bench.delivery.tracker.pending_in() == 0
 
 
-# --- no marks ---------------------------------------------------------------------------------------------
+# --- what is remembered beside the offsets ----------------------------------------------------------------
 
 
-def test_nothing_is_suspected_and_no_plain_commit_moves_the_group() -> None:
-    delivery = ExactlyOnce(0.001, 1.0, InFlight(10**6, 10**9), FakeTransactions())
-    intake = IntakeBench(offsets=delivery)
-    mark = Progress(0, Attempt(2, 3, alone=True).encode())
+def a_start(bench: Bench, attempt: Attempt, offset: int = 0) -> None:
+    """Partition 0 comes with what the group remembers of it."""
+    bench.producer.stored[0] = Progress(offset, attempt.encode())
+    bench.delivery.attempts.assigned([0], bench.producer.stored, {})
 
-    def assign(consumer: FakeConsumer) -> None:
-        consumer.stored[0] = mark
-        consumer.assign(0)
 
-    consumer = intake.run(assign, lambda _: requests(0, 1, 2))
+def remembered(bench: Bench) -> tuple[int, Attempt]:
+    next_offset, metadata = bench.producer.stored[0]
+    return next_offset, Attempt.decode(metadata)
 
-    assert [item.message.offset for item in intake.accepted] == [0, 1, 2]
-    assert not any(item.is_alone for item in intake.accepted)
-    assert not intake.isolation.is_on
-    assert consumer.stored == {0: mark}
-    assert consumer.commits == []
+
+def test_a_start_is_stored_in_a_transaction_before_anything_is_computed(bench: Bench) -> None:
+    bench.delivery.mark(bench.consumer, [a_message(offset=5), a_message(offset=6)])
+    assert remembered(bench) == (5, Attempt(1, 2))
+    assert bench.producer.next() == Seen([], {0: 5}, cast("Membership", bench.fake.place))
+    bench.delivery.mark(bench.consumer, [a_message(offset=7)])
+    assert bench.producer.seen.empty()
+    assert bench.fake.commits == []
+
+
+def test_a_mark_does_not_move_the_group_back_behind_the_transaction_it_waited_for(bench: Bench) -> None:
+    a_start(bench, Attempt(1, 1), offset=5)
+    bench.producer.waits = True
+    bench.answer(bench.read(5))
+    bench.until_transaction()
+    ending = threading.Timer(0.05, bench.producer.outcomes.put, [None])
+    ending.start()
+
+    bench.delivery.mark(bench.consumer, [a_message(offset=6)])
+
+    ending.join()
+    assert remembered(bench) == (6, Attempt(1, 0))
+    assert bench.producer.seen.empty()
+
+
+def test_a_mark_takes_along_what_is_answered(bench: Bench) -> None:
+    a_start(bench, Attempt(1, 1), offset=5)
+    bench.answer(bench.read(3, partition=1))
+    bench.delivery.mark(bench.consumer, [a_message(offset=5)])
+    assert bench.producer.next() == Seen([b"v"], {0: 5, 1: 4}, cast("Membership", bench.fake.place))
+    assert remembered(bench) == (5, Attempt(2, 1))
+
+
+def test_a_mark_that_was_aborted_is_due_again_with_the_next_messages(bench: Bench) -> None:
+    bench.producer.outcomes.put(Aborted("the coordinator moved", {}))
+    bench.delivery.mark(bench.consumer, [a_message(offset=5)])
+    assert bench.producer.stored == {}
+    bench.delivery.mark(bench.consumer, [a_message(offset=6)])
+    assert remembered(bench) == (5, Attempt(1, 2))
+
+
+def test_a_request_runs_alone_only_once_the_group_knows(bench: Bench) -> None:
+    a_start(bench, Attempt(2, 3), offset=5)
+    bench.producer.outcomes.put(Aborted("the coordinator moved", {}))
+    assert not bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
+    assert remembered(bench) == (5, Attempt(2, 3))
+    assert bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
+    assert remembered(bench) == (5, Attempt(2, 3, alone=True))
+
+
+def test_the_answer_of_what_runs_alone_waits_for_no_time_and_takes_its_mark_away() -> None:
+    bench = Bench(every_seconds=3600)
+    a_start(bench, Attempt(2, 3), offset=5)
+    assert bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
+    item = bench.read(5)
+    item.is_alone = True
+    bench.answer(item)
+    bench.delivery.commit_if_due(bench.consumer)
+    bench.until_done()
+    assert remembered(bench) == (6, Attempt(2, 2))
+    bench.delivery.stop()
+    bench.thread.join(WAIT_SECONDS)
+
+
+def test_what_was_stored_under_an_earlier_assignment_counts_for_nothing(bench: Bench) -> None:
+    bench.producer.waits = True
+    bench.answer(bench.read(0))
+    bench.until_transaction()
+    bench.delivery.unassign([0])
+    bench.producer.go_on()
+    wait_until(lambda: 0 in bench.told, "the end of the transaction")
+    # Another worker has had it meanwhile.
+    bench.delivery.tracker.assign([0])
+    a_start(bench, Attempt(), offset=9)
+
+    bench.delivery.mark(bench.consumer, [a_message(offset=9)])
+
+    assert remembered(bench) == (9, Attempt(1, 1))
+
+
+def test_an_orderly_end_takes_the_start_back_with_the_last_answers(bench: Bench) -> None:
+    a_start(bench, Attempt(1, 1), offset=5)
+    bench.delivery.mark(bench.consumer, [a_message(offset=5)])
+    assert remembered(bench) == (5, Attempt(2, 1))
+    bench.answer(bench.read(5))
+    bench.delivery.give_back(bench.consumer)
+    assert remembered(bench) == (6, Attempt())
+    assert [bench.producer.next().offsets for _ in range(2)] == [{0: 5}, {0: 6}]
+
+
+def test_an_orderly_end_without_a_commit_takes_the_start_back_and_publishes_nothing(bench: Bench) -> None:
+    a_start(bench, Attempt(1, 1), offset=5)
+    bench.delivery.mark(bench.consumer, [a_message(offset=5)])
+    bench.answer(bench.read(5))
+    bench.delivery.give_back(bench.consumer, commit=False)
+    assert remembered(bench) == (5, Attempt(1, 1))
+    assert [bench.producer.next().values for _ in range(2)] == [[], []]
+
+
+def test_departing_partitions_take_their_start_back_although_nothing_is_answered(bench: Bench) -> None:
+    bench.delivery.mark(bench.consumer, [a_message(offset=5)])
+    bench.read(5)
+    assert not bench.delivery.settle(bench.consumer, [0], 0.5)
+    assert remembered(bench) == (5, Attempt())
+
+
+def test_once_the_producer_is_fenced_nothing_is_waited_for(bench: Bench) -> None:
+    bench.producer.outcomes.put(FatalTransportError("fenced"))
+    bench.answer(bench.read(0))
+    bench.until_transaction()
+    bench.thread.join(WAIT_SECONDS)
+    started_at = time.monotonic()
+
+    assert not bench.delivery.mark_alone(bench.consumer, a_message(offset=1))
+    assert not bench.delivery.commit(bench.consumer)
+    bench.delivery.give_back(bench.consumer, commit=False)
+
+    assert time.monotonic() - started_at < transactions_module._MARK_SECONDS
+    assert bench.producer.stored == {}
+
+
+def test_a_last_commit_does_not_wait_for_a_transaction_without_an_end(bench: Bench) -> None:
+    bench.producer.waits = True
+    bench.answer(bench.read(0))
+    bench.until_transaction()
+    bench.delivery._overdue_seconds = 0.05
+    with pytest.raises(FatalTransportError, match="no end"):
+        bench.delivery.give_back(bench.consumer)
+    bench.producer.outcomes.put(None)
