@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from .access import Operation, Resource, Right, denied
+from .access import Operation, Resource, Right, denied, lacking_rights, writing
 from .cluster import new_client
 from .errors import BrokerUnavailableError, FatalTransportError, SettingsError
-from .producer import DeliveryFailure, fault_of
+from .producer import DeliveryFailure, FailureKind, fault_of
 
 if TYPE_CHECKING:
     import threading
@@ -43,7 +43,7 @@ would be the time of most."""
 
 _COMMITTED: Final = "read_committed"
 _UNTOLD: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
-"""So `produce` refuses after an error that came meanwhile. The abort tells which, should it be a fatal one."""
+"""So `produce` refuses after an error that came meanwhile, whichever it was."""
 _FENCED: Final = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 _REFUSALS: Final = {
     KafkaError.INVALID_TRANSACTION_TIMEOUT: (
@@ -87,6 +87,11 @@ def verdict_of(error: KafkaError) -> Verdict:
 class _MustAbortError(Exception):
     """The transaction under way cannot be committed."""
 
+    def __init__(self, reason: str, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+        """librdkafka's, where it came from there."""
+
 
 class TransactionalProducer:
     """Publishes in transactions that carry a consumer group's progress.
@@ -124,7 +129,7 @@ class TransactionalProducer:
             raise SettingsError(
                 f"exactly-once reads with isolation.level={_COMMITTED}: leave that librdkafka option out"
             )
-        self._settings = cluster.settings
+        self._cluster = cluster
         self._family, self._id = family, family + member
         timeout_ms = int(timeout_seconds * 1000)
         config = {
@@ -160,7 +165,7 @@ class TransactionalProducer:
                 reason = error.args[0]
                 if reason.code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
                     needed = Right(Operation.WRITE, Resource.TRANSACTIONAL_ID, self._family, is_prefix=True)
-                    raise denied(self._settings, [needed]) from error
+                    raise denied(self._cluster.settings, [needed]) from error
                 if verdict_of(reason) is not Verdict.AGAIN:
                     raise SettingsError(_refusal(reason)) from error
                 if time.monotonic() > until:
@@ -208,8 +213,22 @@ class TransactionalProducer:
             self._repeat(lambda: self._producer.commit_transaction(-1))
         except _MustAbortError as error:
             self._repeat(lambda: self._producer.abort_transaction(-1))
-            return Aborted(str(error), faults)
+            if not faults and error.code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                faults = self._denied(messages)
+            # What the first message failed of tells more than what librdkafka met after it.
+            reason = next(iter(faults.values())).reason if faults else str(error)
+            return Aborted(reason, faults)
         return None
+
+    def _denied(self, messages: Sequence[Outgoing]) -> dict[int, DeliveryFailure]:
+        """Messages for topics that this user may not write. The broker refuses the transaction and names none."""
+        lacking = lacking_rights(self._cluster, writing(*{message.topic for message in messages}))
+        reasons = {right.name: f"this user lacks {right}" for right in lacking}
+        return {
+            place: DeliveryFailure(FailureKind.REFUSED, reasons[message.topic])
+            for place, message in enumerate(messages)
+            if message.topic in reasons
+        }
 
     def _produce(self, messages: Sequence[Outgoing], faults: dict[int, DeliveryFailure]) -> None:
         def told(place: int) -> Callable[[KafkaError | None, confluent_kafka.Message], None]:
@@ -250,7 +269,7 @@ class TransactionalProducer:
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             if reason.code() in _UNTOLD:
-                raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
+                self._raise_kept(error)
             fault = fault_of(reason)
             if fault is None:
                 self._raise(error)
@@ -277,10 +296,20 @@ class TransactionalProducer:
         except KafkaException as error:
             self._raise(error)
 
+    def _raise_kept(self, error: KafkaException) -> NoReturn:
+        """What came before librdkafka refused: it keeps that, and tells it to the calls of transactions."""
+        told: KafkaError = error.args[0]
+        try:
+            self._producer.begin_transaction()
+        except KafkaException as kept:
+            if kept.args[0].fatal() or kept.args[0].txn_requires_abort():
+                self._raise(kept)
+        raise _MustAbortError(f"{told.name()}: {told.str()}") from error
+
     def _raise(self, error: KafkaException) -> NoReturn:
         reason: KafkaError = error.args[0]
         if verdict_of(reason) is Verdict.ABORT:
-            raise _MustAbortError(f"{reason.name()}: {reason.str()}") from error
+            raise _MustAbortError(f"{reason.name()}: {reason.str()}", reason.code()) from error
         if reason.code() in _FENCED:
             raise FatalTransportError(
                 f"transactional id {self._id} was fenced: another producer took it, or a transaction of this one was "

@@ -301,7 +301,8 @@ class ExactlyOnce:
             at_fault=len(aborted.faults),
         )
         self._not_before = time.monotonic() + _AGAIN_AFTER_SECONDS
-        self._is_waited_for = any(held.item.is_alone for held in transaction.held)
+        if any(held.item.is_alone for held in transaction.held):
+            self._is_waited_for = True
         self._outbox.put_back(transaction, aborted.faults)
         return False
 
