@@ -2,14 +2,16 @@
 
 Beside a committed offset the group keeps how many workers set out from there and died, and how many messages they
 had read. The second such start writes down what it reads before it is computed; the third computes what the second
-had read one request at a time, each marked first; whoever then finds a mark knows the request at fault. An orderly
-end counts for nothing. Pure: no clock, no Kafka; belongs to the thread that owns the lane's consumer.
+had read in turns of one request, or of a few where there are thousands, each turn marked first. Whoever then finds a
+mark of one knows the request at fault; a mark of several is gone through one by one. An orderly end counts for
+nothing. Pure: no clock, no Kafka; belongs to the thread that owns the lane's consumer.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from transport.messages import Message
 
 STARTS: Final = 2
-"""Starts that end without progress before requests are computed one at a time."""
+"""Starts that end without progress before requests are computed in turns."""
+TURNS: Final = 1000
+"""Suspects are gone through in about as many turns, so in seconds, however many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,14 @@ class Attempt:
     """Workers that set out from this offset, the present one counted, of which none has moved it in life."""
     span: int = 0
     """Messages read from the offset on, as far as it was written down."""
-    alone: bool = False
-    """Whether the message at the offset was being computed, and nothing else."""
+    alone: int = 0
+    """Messages from the offset on that were being computed, and nothing else; 0: it was not so."""
 
     def encode(self) -> str:
         """The commit's metadata, under 100 bytes (a broker takes 4,096); empty when there is nothing to remember."""
         if self == _NONE:
             return ""
-        fields = {"attempt": self.attempt, "span": self.span} | ({"alone": True} if self.alone else {})
+        fields = {"attempt": self.attempt, "span": self.span} | ({"alone": self.alone} if self.alone else {})
         return json.dumps(fields, separators=(",", ":"))
 
     @classmethod
@@ -45,7 +49,7 @@ class Attempt:
         """What a commit remembers; nothing, when the metadata are not ours."""
         try:
             fields = json.loads(metadata) if metadata else {}
-            return cls(_count(fields["attempt"]), _count(fields["span"]), fields.get("alone") is True)
+            return cls(_count(fields["attempt"]), _count(fields["span"]), _count(fields.get("alone", 0)))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
@@ -75,7 +79,11 @@ class _Partition:
     written: Attempt = field(init=False)
     found_at: int | None = field(init=False)
     suspects_end: int = field(init=False, default=0)
-    """Messages below this are computed one at a time."""
+    """Messages below this are suspects."""
+    singly_end: int = field(init=False, default=0)
+    """Those below this are computed one at a time: the process died while it computed them and nothing else."""
+    turn_end: int = field(init=False, default=0)
+    """One beyond the last message of the turn that was marked last."""
     next_to_take: int = field(init=False, default=0)
     read_end: int = field(init=False, default=0)
     """One beyond the last message read."""
@@ -84,11 +92,14 @@ class _Partition:
         self.written, self.found_at = self.found, self.offset
 
     @property
-    def has_suspects(self) -> bool:
-        return self.next_to_take < self.suspects_end
+    def suspects(self) -> int:
+        return max(0, self.suspects_end - self.next_to_take)
 
     def set_out(self, offset: int) -> Attempt:
         """What to remember while this process is at work from an offset on."""
+        if offset < self.turn_end:
+            span = max(self.turn_end, self.suspects_end) - offset
+            return Attempt(max(1, self.found.attempt), span, self.turn_end - offset)
         if offset < self.suspects_end:
             return self._suspect(offset)
         attempt = self.found.attempt + 1 if offset == self.found_at else 1
@@ -101,8 +112,10 @@ class _Partition:
         return self.found if offset == self.found_at else _NONE
 
     def _suspect(self, offset: int) -> Attempt:
-        # Condemned it stays until the broker has its dead letter.
-        return Attempt(self.found.attempt, self.suspects_end - offset, self.found.alone and offset == self.found_at)
+        # Condemned it stays until the broker has its dead letter. The last of several has not been alone yet.
+        left = self.singly_end - offset
+        alone = self.found.alone if offset == self.found_at else left if left > 1 else 0
+        return Attempt(self.found.attempt, self.suspects_end - offset, alone)
 
 
 class Attempts:
@@ -110,6 +123,8 @@ class Attempts:
 
     def __init__(self) -> None:
         self._partitions: dict[int, _Partition] = {}
+        self.at_once = 1
+        """Messages of one turn, at most, while there are suspects."""
 
     def assigned(self, partitions: Iterable[int], progress: Mapping[int, Progress], lost: Mapping[int, int]) -> None:
         """Partitions are ours from now on.
@@ -128,7 +143,9 @@ class Attempts:
             state = self._partitions[partition] = _Partition(found, offset)
             state.next_to_take = state.read_end = offset + lost.get(partition, 0)
             if found.attempt >= STARTS or found.alone:
-                state.suspects_end = offset + max(found.span, int(found.alone))
+                state.suspects_end = offset + max(found.span, found.alone)
+                state.singly_end = offset + found.alone
+        self.at_once = max(1, -(-sum(state.suspects for state in self._partitions.values()) // TURNS))
 
     def gone(self, partitions: Iterable[int]) -> None:
         """Partitions are ours no longer."""
@@ -137,13 +154,13 @@ class Attempts:
 
     @property
     def has_suspects(self) -> bool:
-        """Whether some message must be computed alone, and was not taken yet."""
-        return any(state.has_suspects for state in self._partitions.values())
+        """Whether some message must be computed in a turn, and was not taken yet."""
+        return any(state.suspects for state in self._partitions.values())
 
     def is_guilty(self, message: Message) -> bool:
         """Whether a process died while it computed this message and nothing else."""
         state = self._partitions.get(message.partition)
-        return state is not None and state.found.alone and message.offset == state.found_at
+        return state is not None and state.found.alone == 1 and message.offset == state.found_at
 
     def condemned(self, message: Message) -> int:
         """A guilty message is about to become a dead letter.
@@ -175,16 +192,25 @@ class Attempts:
                 due[message.partition] = Mark(state.offset, wanted)
         return due
 
-    def alone(self, message: Message) -> dict[int, Mark]:
-        """A message is about to be computed, and nothing else.
+    def turn(self, held: Iterable[Message]) -> list[Message]:
+        """Which of the messages held are computed next, and nothing else: of one partition, from the first on."""
+        waiting = iter(held)
+        first = next(waiting)
+        state = self._partitions[first.partition]
+        is_single = first.offset < state.singly_end
+        others = (message for message in waiting if message.partition == first.partition)
+        return [first, *islice(others, 0 if is_single else self.at_once - 1)]
+
+    def alone(self, turn: Sequence[Message]) -> dict[int, Mark]:
+        """A turn is about to be computed.
 
         Returns:
             What must be stored first.
         """
-        state = self._partitions[message.partition]
-        state.read_end = state.next_to_take = message.offset + 1
-        span = max(1, state.suspects_end - message.offset)
-        return {message.partition: Mark(message.offset, Attempt(max(1, state.found.attempt), span, alone=True))}
+        first, last = turn[0], turn[-1]
+        state = self._partitions[first.partition]
+        state.read_end = state.next_to_take = state.turn_end = last.offset + 1
+        return {first.partition: Mark(first.offset, state.set_out(first.offset))}
 
     def beside(self, offsets: Mapping[int, int]) -> dict[int, Mark]:
         """What is to stand beside offsets that are committed while this process goes on."""
@@ -192,11 +218,7 @@ class Attempts:
 
     def _set_out(self, partition: int, offset: int) -> Attempt:
         state = self._partitions.get(partition)
-        if state is None:
-            return _NONE
-        if state.written.alone and offset == state.offset:
-            return state.written
-        return state.set_out(offset)
+        return _NONE if state is None else state.set_out(offset)
 
     def given_back(self, ahead: Mapping[int, int], partitions: Iterable[int] | None) -> dict[int, Mark]:
         """What is to be stored at an orderly end, so that it does not count: partition -> mark.

@@ -67,8 +67,8 @@ class Committer(Protocol):
         What it does not take is stored with the next messages.
         """
 
-    def mark_alone(self, consumer: GroupConsumer, message: Message) -> bool:
-        """A message is about to be computed, and nothing else: store that. Waits for the broker.
+    def mark_alone(self, consumer: GroupConsumer, turn: Sequence[Message]) -> bool:
+        """Messages are about to be computed, and nothing else: store that. Waits for the broker.
 
         Returns:
             Whether the group has it; False after a transient failure.

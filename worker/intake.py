@@ -47,7 +47,7 @@ log = structlog.get_logger("worker")
 _POLL_SECONDS: Final = 0.05
 _POLL_MESSAGES: Final = 512
 _TURN_SECONDS: Final = 0.005
-"""Between looks while requests run one at a time: an answer that waits for its transaction wakes nobody."""
+"""Between looks while requests run in turns: an answer that waits for its transaction wakes nobody."""
 _POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
 """Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
 
@@ -62,7 +62,7 @@ class Intake:
         offsets: The lane's watermark, and how it is committed.
         in_flight: The lane's bounds.
         order: Order of the answers of one key.
-        isolation: Whether requests run one at a time.
+        isolation: Whether requests run in turns.
         sizes: What fits where.
         max_past_watermark: Messages of one partition read beyond its first unanswered one.
         gaps_are_losses: Whether a hole in the offsets means that the broker dropped messages.
@@ -112,7 +112,7 @@ class Intake:
         """Partitions of which the broker has not told what is stored."""
         self._polled_at = 0.0
         self._is_alone = False
-        """Whether this lane's request is the only one under way."""
+        """Whether this lane's turn is all that is under way."""
         self._closing = False
         self._is_draining = False
         self._abandoned = threading.Event()
@@ -156,7 +156,7 @@ class Intake:
             return []
         self._polled_at = now
         if self._isolation.is_on:
-            return consumer.poll(1, 0 if self._held else _POLL_SECONDS)
+            return consumer.poll(self._offsets.attempts.at_once, 0 if self._held else _POLL_SECONDS)
         return consumer.poll(_POLL_MESSAGES, _POLL_SECONDS)
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
@@ -243,8 +243,9 @@ class Intake:
         has_suspects = self._offsets.attempts.has_suspects
         if has_suspects and not self._isolation.is_on:
             log.warning(
-                "workers died again and again at the same offset, one request at a time until it is known which",
+                "workers died again and again at the same offset, few requests at a time until it is known which",
                 lane=self._lane.value,
+                at_once=self._offsets.attempts.at_once,
             )
         if has_suspects or not (self._is_alone or self._in_flight.requests):
             self._isolation.suspect(self._lane, has_suspects)
@@ -281,16 +282,19 @@ class Intake:
 
     def _take_alone(self, consumer: GroupConsumer) -> None:
         """The oldest of what is held, once the group knows of it."""
-        attempts, message = self._offsets.attempts, self._held[0]
-        if attempts.is_guilty(message):
-            item = self._condemn(message)
-        elif self._offsets.mark_alone(consumer, message):
-            item = self._admit(message)
+        attempts, turn = self._offsets.attempts, [self._held[0]]
+        if attempts.is_guilty(turn[0]):
+            items = [self._condemn(turn[0])]
         else:
-            return
-        item.is_alone = True
-        self._held.popleft()
-        self._hand_on([item])
+            turn = attempts.turn(self._held)
+            if not self._offsets.mark_alone(consumer, turn):
+                return
+            items = [self._admit(message) for message in turn]
+        for item in items:
+            item.is_alone = True
+        taken = {(message.partition, message.offset) for message in turn}
+        self._held = deque(message for message in self._held if (message.partition, message.offset) not in taken)
+        self._hand_on(items)
 
     def _leave_when_answered(self, consumer: GroupConsumer) -> None:
         """Nobody else's turn comes before this one's mark is gone: it would be taken for guilty as well."""

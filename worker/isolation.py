@@ -1,6 +1,7 @@
-"""While a request is suspected of killing the process, one request is under way in all of it, of whatever lane.
+"""While a request is suspected of killing the process, one turn is under way in all of it, of whatever lane.
 
-Otherwise a process that dies would leave its mark on a request that only ran beside the guilty one.
+A turn is one request, or a few of one partition where suspects are thousands. Otherwise a process that dies would
+leave its mark on a request that only ran beside the guilty one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Isolation:
 
     @property
     def is_on(self) -> bool:
-        """Whether requests run one at a time."""
+        """Whether requests run in turns."""
         return bool(self._suspecting)
 
     def suspect(self, lane: Lane, has_suspects: bool) -> None:
@@ -51,7 +52,7 @@ class Isolation:
             return True
 
     def enter_alone(self, lane: Lane) -> bool:
-        """Whether a lane may let in one request; if so, it leaves when that is answered and nothing marks it."""
+        """Whether a lane may let in one turn; if so, it leaves when that is answered and nothing marks it."""
         with self._changed:
             if self._inside or any(bound.requests for bound in self._in_flight):
                 return False

@@ -82,13 +82,13 @@ class LaneOffsets:
         """Messages are about to be computed together: store what is remembered of that."""
         self._store(consumer, self.attempts.read(messages))
 
-    def mark_alone(self, consumer: GroupConsumer, message: Message) -> bool:
-        """A message is about to be computed, and nothing else: store what is remembered of that.
+    def mark_alone(self, consumer: GroupConsumer, turn: Sequence[Message]) -> bool:
+        """Messages are about to be computed, and nothing else: store what is remembered of that.
 
         Returns:
             Whether the group has it.
         """
-        return self._store(consumer, self.attempts.alone(message))
+        return self._store(consumer, self.attempts.alone(turn))
 
     def give_back(
         self, consumer: GroupConsumer, partitions: Iterable[int] | None = None, *, commit: bool = True

@@ -153,9 +153,9 @@ class ExactlyOnce:
             # Asked again: the transaction under way may have moved the group on.
             self._store(consumer, lambda ahead: {**self.attempts.read(messages), **self.attempts.beside(ahead)})
 
-    def mark_alone(self, consumer: GroupConsumer, message: Message) -> bool:
+    def mark_alone(self, consumer: GroupConsumer, turn: Sequence[Message]) -> bool:
         """See `delivery.Committer`."""
-        return self._store(consumer, lambda ahead: {**self.attempts.alone(message), **self.attempts.beside(ahead)})
+        return self._store(consumer, lambda ahead: {**self.attempts.alone(turn), **self.attempts.beside(ahead)})
 
     def give_back(self, consumer: GroupConsumer, *, commit: bool = True) -> None:
         """See `delivery.Committer`.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.consumer import Progress
-from worker.attempts import Attempt, Attempts, Mark
+from worker.attempts import TURNS, Attempt, Attempts, Mark
 
 from .fakes import a_message
 
@@ -29,8 +29,8 @@ def attempts(found: Attempt | None, offset: int = 0, lost: int = 0) -> Attempts:
 # --- what is written --------------------------------------------------------------------------------------
 
 
-@given(_COUNTS, _COUNTS, st.booleans())
-def test_what_is_written_is_read_again_and_short(attempt: int, span: int, alone: bool) -> None:
+@given(_COUNTS, _COUNTS, _COUNTS)
+def test_what_is_written_is_read_again_and_short(attempt: int, span: int, alone: int) -> None:
     written = Attempt(attempt, span, alone)
     assert Attempt.decode(written.encode()) == written
     assert len(written.encode()) < 100
@@ -53,7 +53,8 @@ def test_nothing_to_remember_is_written_as_nothing() -> None:
         '{"attempt": -1, "span": 1}',
         '{"attempt": true, "span": 1}',
         '{"attempt": 2, "span": 1.5}',
-        '{"attempt": 2, "span": null, "alone": true}',
+        '{"attempt": 2, "span": null, "alone": 1}',
+        '{"attempt": 2, "span": 1, "alone": true}',
         "{" * 5000,
     ],
 )
@@ -114,8 +115,8 @@ def test_after_two_starts_what_the_second_had_read_is_suspected_to_its_end() -> 
         assert state.has_suspects
         [message] = messages(offset)
         assert not state.is_guilty(message)
-        marks = state.alone(message)
-        assert marks == {0: Mark(offset, Attempt(2, 8 - offset, alone=True))}
+        marks = state.alone([message])
+        assert marks == {0: Mark(offset, Attempt(2, 8 - offset, alone=1))}
         state.stored(marks)
     assert not state.has_suspects
     assert state.beside({0: 8}) == {0: Mark(8, Attempt(1, 0))}
@@ -123,13 +124,13 @@ def test_after_two_starts_what_the_second_had_read_is_suspected_to_its_end() -> 
 
 def test_a_mark_is_gone_with_the_commit_of_what_it_marked_and_the_rest_stays_suspected() -> None:
     state = attempts(Attempt(2, 3), offset=5)
-    state.stored(state.alone(messages(5)[0]))
-    assert state.beside({0: 5}) == {0: Mark(5, Attempt(2, 3, alone=True))}
+    state.stored(state.alone(messages(5)))
+    assert state.beside({0: 5}) == {0: Mark(5, Attempt(2, 3, alone=1))}
     assert state.beside({0: 6}) == {0: Mark(6, Attempt(2, 2))}
 
 
 def test_a_mark_found_condemns_the_message_at_the_offset_and_no_other() -> None:
-    state = attempts(Attempt(2, 3, alone=True), offset=5)
+    state = attempts(Attempt(2, 3, alone=1), offset=5)
     assert [state.is_guilty(message) for message in messages(4, 5, 6)] == [False, True, False]
     assert state.condemned(messages(5)[0]) == 3
     assert state.has_suspects
@@ -149,6 +150,71 @@ def test_suspects_go_with_their_partition() -> None:
     assert not state.has_suspects
 
 
+# --- thousands of suspects --------------------------------------------------------------------------------
+
+
+def take(state: Attempts, *offsets: int) -> list[int]:
+    """The next turn of what is held, marked and stored; its offsets."""
+    turn = state.turn(messages(*offsets))
+    state.stored(state.alone(turn))
+    return [message.offset for message in turn]
+
+
+@pytest.mark.parametrize(("span", "at_once"), [(1, 1), (TURNS, 1), (TURNS + 1, 2), (50 * TURNS, 50)])
+def test_thousands_of_suspects_are_gone_through_in_about_as_many_turns_as_one_thousand(
+    span: int, at_once: int
+) -> None:
+    state = attempts(Attempt(2, span), offset=5)
+    assert state.at_once == at_once
+    assert take(state, *range(5, 105)) == list(range(5, 5 + at_once))
+
+
+def test_suspects_of_all_partitions_count() -> None:
+    state = Attempts()
+    metadata = Attempt(2, TURNS).encode()
+    state.assigned([0], {0: Progress(5, metadata)}, {})
+    state.assigned([1, 2], {1: Progress(5, metadata), 2: Progress(5, metadata)}, {})
+    assert state.at_once == 3
+
+
+def test_a_turn_is_of_one_partition() -> None:
+    state = Attempts()
+    state.assigned([0, 1], {0: Progress(5, Attempt(2, 3 * TURNS).encode())}, {})
+    held = [*messages(5), *messages(7, partition=1), *messages(6, 7, 8)]
+    assert [(message.partition, message.offset) for message in state.turn(held)] == [(0, 5), (0, 6), (0, 7)]
+
+
+def test_a_turn_stays_marked_to_its_end_while_it_is_answered() -> None:
+    state = attempts(Attempt(2, 3 * TURNS), offset=5)
+    assert take(state, 5, 6, 7, 8) == [5, 6, 7]
+    assert state.beside({0: 5}) == {0: Mark(5, Attempt(2, 3 * TURNS, alone=3))}
+    assert state.beside({0: 7}) == {0: Mark(7, Attempt(2, 3 * TURNS - 2, alone=1))}
+    assert state.beside({0: 8}) == {0: Mark(8, Attempt(2, 3 * TURNS - 3))}
+
+
+def test_a_mark_of_several_condemns_none_and_they_run_one_by_one_and_then_the_others_in_turns() -> None:
+    state = attempts(Attempt(2, 3 * TURNS, alone=3), offset=5)
+    assert not any(state.is_guilty(message) for message in messages(5, 6, 7))
+    assert [take(state, *range(offset, offset + 9)) for offset in (5, 6, 7)] == [[5], [6], [7]]
+    assert take(state, *range(8, 20)) == [8, 9, 10]
+
+
+def test_an_orderly_end_leaves_the_rest_of_a_mark_of_several_and_condemns_not_the_last_of_it() -> None:
+    state = attempts(Attempt(2, 10, alone=3), offset=5)
+    assert state.given_back({}, None) == {}
+    take(state, 5)
+    assert state.given_back({0: 6}, None) == {0: Mark(6, Attempt(2, 9, alone=2))}
+    take(state, 6)
+    assert state.given_back({0: 7}, None) == {0: Mark(7, Attempt(2, 8))}
+
+
+def test_an_orderly_end_takes_the_mark_of_an_innocent_turn_back() -> None:
+    state = Attempts()
+    state.assigned([0, 1], {1: Progress(5, Attempt(2, 3 * TURNS).encode())}, {})
+    take(state, 4, 5, 6)
+    assert state.given_back({}, [0]) == {0: Mark(4, Attempt())}
+
+
 # --- an orderly end ---------------------------------------------------------------------------------------
 
 
@@ -166,7 +232,7 @@ def test_an_orderly_end_after_progress_leaves_nothing_behind() -> None:
 
 def test_an_orderly_end_takes_back_a_mark_and_leaves_the_suspects() -> None:
     state = attempts(Attempt(2, 3), offset=5)
-    state.stored(state.alone(messages(5)[0]))
+    state.stored(state.alone(messages(5)))
     assert state.given_back({}, None) == {0: Mark(5, Attempt(2, 3))}
 
 

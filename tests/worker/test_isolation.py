@@ -20,8 +20,9 @@ from schemas.topics import Lane, TopicNames
 from transport.errors import FatalTransportError
 from transport.messages import Outgoing
 from transport.transactional_producer import Aborted
+from worker import attempts as attempts_module
 from worker import transactions as transactions_module
-from worker.attempts import Attempt
+from worker.attempts import TURNS, Attempt
 from worker.bounds import InFlight
 from worker.destinations import Destinations
 from worker.intake import Intake
@@ -256,14 +257,16 @@ PLACES = st.tuples(st.integers(0, 2), st.integers(0, 29))
     seed=st.integers(0, 10**6),
     commits=st.booleans(),
     is_exactly_once=st.booleans(),
+    turns=st.sampled_from([TURNS, 7]),
 )
 def test_exactly_those_that_kill_become_dead_letters_and_all_others_are_answered(
-    killers: frozenset[Place], seed: int, commits: bool, is_exactly_once: bool
+    killers: frozenset[Place], seed: int, commits: bool, is_exactly_once: bool, turns: int
 ) -> None:
     group = Group({0: 30, 1: 30, 2: 30}, killers)
     every_seconds = 0.0 if commits else 3600.0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transactions_module, "_AGAIN_AFTER_SECONDS", 0.001)
+        patch.setattr(attempts_module, "TURNS", turns)
         deaths = deaths_until_done(
             group, random.Random(seed), commit_every_seconds=every_seconds, is_exactly_once=is_exactly_once
         )
@@ -275,16 +278,19 @@ def test_exactly_those_that_kill_become_dead_letters_and_all_others_are_answered
     assert {partition: stored.next_offset for partition, stored in group.stored.items()} == {0: 30, 1: 30, 2: 30}
     # Once all is done nothing is held against what is there.
     assert set(group.remembered.values()) <= {Attempt(), Attempt(1, 0)}
-    # A mark that was aborted counts for no start.
-    if not (commits or is_exactly_once):
+    # A mark that was aborted counts for no start, and of several one more must die for each that kills.
+    if not (commits or is_exactly_once or turns < TURNS):
         assert deaths == (2 + len(killers) if killers else 0)
 
 
-def test_three_deaths_find_one_killer() -> None:
-    group = Group({0: 1000, 1: 1000}, frozenset({(1, 500)}))
+@pytest.mark.parametrize(("messages", "deaths"), [(500, 3), (3000, 4)])
+def test_three_deaths_find_one_killer_among_a_thousand_and_one_more_among_thousands(
+    messages: int, deaths: int
+) -> None:
+    group = Group({0: messages, 1: messages}, frozenset({(1, messages // 2)}))
     with capture_logs() as logs:
-        assert deaths_until_done(group, random.Random(7)) == 3
-    assert [entry["offset"] for entry in logs if entry["log_level"] == "error"] == [500]
+        assert deaths_until_done(group, random.Random(7)) == deaths
+    assert [entry["offset"] for entry in logs if entry["log_level"] == "error"] == [messages // 2]
 
 
 def a_process_that_suspects(group: Group, chance: random.Random, **settings: Any) -> Process:

@@ -428,16 +428,16 @@ def test_a_mark_that_was_aborted_is_due_again_with_the_next_messages(bench: Benc
 def test_a_request_runs_alone_only_once_the_group_knows(bench: Bench) -> None:
     a_start(bench, Attempt(2, 3), offset=5)
     bench.producer.outcomes.put(Aborted("the coordinator moved", {}))
-    assert not bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
+    assert not bench.delivery.mark_alone(bench.consumer, [a_message(offset=5)])
     assert remembered(bench) == (5, Attempt(2, 3))
-    assert bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
-    assert remembered(bench) == (5, Attempt(2, 3, alone=True))
+    assert bench.delivery.mark_alone(bench.consumer, [a_message(offset=5)])
+    assert remembered(bench) == (5, Attempt(2, 3, alone=1))
 
 
 def test_the_answer_of_what_runs_alone_waits_for_no_time_and_takes_its_mark_away() -> None:
     bench = Bench(every_seconds=3600)
     a_start(bench, Attempt(2, 3), offset=5)
-    assert bench.delivery.mark_alone(bench.consumer, a_message(offset=5))
+    assert bench.delivery.mark_alone(bench.consumer, [a_message(offset=5)])
     item = bench.read(5)
     item.is_alone = True
     bench.answer(item)
@@ -497,7 +497,7 @@ def test_once_the_producer_is_fenced_nothing_is_waited_for(bench: Bench) -> None
     bench.thread.join(WAIT_SECONDS)
     started_at = time.monotonic()
 
-    assert not bench.delivery.mark_alone(bench.consumer, a_message(offset=1))
+    assert not bench.delivery.mark_alone(bench.consumer, [a_message(offset=1)])
     assert not bench.delivery.commit(bench.consumer)
     bench.delivery.give_back(bench.consumer, commit=False)
 
