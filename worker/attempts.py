@@ -157,6 +157,16 @@ class Attempts:
         """Whether some message must be computed in a turn, and was not taken yet."""
         return any(state.suspects for state in self._partitions.values())
 
+    @property
+    def suspected(self) -> set[int]:
+        """Partitions with such messages."""
+        return {partition for partition, state in self._partitions.items() if state.suspects}
+
+    def is_suspect(self, message: Message) -> bool:
+        """Whether a message was being computed, among others, when processes died."""
+        state = self._partitions.get(message.partition)
+        return state is not None and message.offset < state.suspects_end
+
     def is_guilty(self, message: Message) -> bool:
         """Whether a process died while it computed this message and nothing else."""
         state = self._partitions.get(message.partition)
@@ -192,14 +202,12 @@ class Attempts:
                 due[message.partition] = Mark(state.offset, wanted)
         return due
 
-    def turn(self, held: Iterable[Message]) -> list[Message]:
-        """Which of the messages held are computed next, and nothing else: of one partition, from the first on."""
-        waiting = iter(held)
-        first = next(waiting)
-        state = self._partitions[first.partition]
-        is_single = first.offset < state.singly_end
-        others = (message for message in waiting if message.partition == first.partition)
-        return [first, *islice(others, 0 if is_single else self.at_once - 1)]
+    def turn(self, held: Sequence[Message]) -> list[Message]:
+        """Which of the messages held are computed next, and nothing else: of one partition, and suspects first."""
+        first = next(filter(self.is_suspect, held), held[0])
+        is_single = first.offset < self._partitions[first.partition].singly_end
+        same = (message for message in held if message.partition == first.partition)
+        return list(islice(same, 1 if is_single else self.at_once))
 
     def alone(self, turn: Sequence[Message]) -> dict[int, Mark]:
         """A turn is about to be computed.

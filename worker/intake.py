@@ -48,6 +48,8 @@ _POLL_SECONDS: Final = 0.05
 _POLL_MESSAGES: Final = 512
 _TURN_SECONDS: Final = 0.005
 """Between looks while requests run in turns: an answer that waits for its transaction wakes nobody."""
+_SUSPECTS_FIRST_SECONDS: Final = 5.0
+"""So long after the last suspect the other partitions of its lane are not read."""
 _POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
 """Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
 
@@ -110,7 +112,7 @@ class Intake:
         """Read, and waiting for a turn: as good as unread to everybody else."""
         self._untold: set[int] = set()
         """Partitions of which the broker has not told what is stored."""
-        self._polled_at = 0.0
+        self._polled_at = self._suspects_at = 0.0
         self._is_alone = False
         """Whether this lane's turn is all that is under way."""
         self._closing = False
@@ -183,6 +185,10 @@ class Intake:
             wanted = set(assigned)
         else:
             wanted = {p for p in assigned if tracker.pending(p) >= self._pause_at(p)}
+            suspected = self._offsets.attempts.suspected
+            # Others would have to run in turns as well; but suspects that do not come are not waited for.
+            if suspected and time.monotonic() - self._suspects_at < _SUSPECTS_FIRST_SECONDS:
+                wanted |= assigned - suspected
         if to_pause := wanted - self._paused:
             consumer.pause(to_pause)
         if to_resume := (self._paused - wanted) & assigned:
@@ -247,6 +253,7 @@ class Intake:
                 lane=self._lane.value,
                 at_once=self._offsets.attempts.at_once,
             )
+            self._suspects_at = time.monotonic()
         if has_suspects or not (self._is_alone or self._in_flight.requests):
             self._isolation.suspect(self._lane, has_suspects)
 
@@ -281,15 +288,17 @@ class Intake:
         self._hand_on([self._admit(message) for message in messages])
 
     def _take_alone(self, consumer: GroupConsumer) -> None:
-        """The oldest of what is held, once the group knows of it."""
-        attempts, turn = self._offsets.attempts, [self._held[0]]
+        """What comes next of what is held, once the group knows of it."""
+        attempts = self._offsets.attempts
+        turn = attempts.turn(self._held)
+        if attempts.is_suspect(turn[0]):
+            self._suspects_at = time.monotonic()
         if attempts.is_guilty(turn[0]):
             items = [self._condemn(turn[0])]
-        else:
-            turn = attempts.turn(self._held)
-            if not self._offsets.mark_alone(consumer, turn):
-                return
+        elif self._offsets.mark_alone(consumer, turn):
             items = [self._admit(message) for message in turn]
+        else:
+            return
         for item in items:
             item.is_alone = True
         taken = {(message.partition, message.offset) for message in turn}

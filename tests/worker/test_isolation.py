@@ -21,6 +21,7 @@ from transport.errors import FatalTransportError
 from transport.messages import Outgoing
 from transport.transactional_producer import Aborted
 from worker import attempts as attempts_module
+from worker import intake as intake_module
 from worker import transactions as transactions_module
 from worker.attempts import TURNS, Attempt
 from worker.bounds import InFlight
@@ -102,7 +103,7 @@ class LogConsumer(FakeConsumer):
 
     def _read(self, max_messages: int) -> list[Message]:
         polled = []
-        for partition in sorted(self._next, key=lambda _: self._process.chance.random()):
+        for partition in sorted(self._next.keys() - self.paused, key=lambda _: self._process.chance.random()):
             while len(polled) < max_messages and self._next[partition] < self._process.group.messages[partition]:
                 offset = self._next[partition]
                 polled.append(a_message(a_value(f"{partition}-{offset}"), partition=partition, offset=offset))
@@ -318,6 +319,35 @@ def test_suspects_run_one_at_a_time_each_marked_before() -> None:
         process.run()
     assert set(seen) == {(1, 1)}
     assert group.remembered[0].alone
+
+
+def test_suspects_come_before_all_else_of_their_lane() -> None:
+    chance = random.Random(3)
+    group = Group({0: 20}, frozenset({(0, 10)}))
+    process = a_process_that_suspects(group, chance)
+    group.killers, group.messages = frozenset(), {0: 20, 1: 2000}
+    alone: list[Place] = []
+
+    def look() -> None:
+        if process.isolation.is_on:
+            alone.extend((item.message.partition, item.message.offset) for item in process.waiting)
+
+    process.at_compute = look
+    process.run()
+    assert group.is_done
+    assert {offset for partition, offset in alone if partition == 0} == set(range(20))
+    assert {partition for partition, _ in alone} == {0}
+
+
+def test_suspects_that_do_not_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "_SUSPECTS_FIRST_SECONDS", 0.01)
+    chance = random.Random(3)
+    group = Group({0: 20, 1: 20}, frozenset({(0, 10)}))
+    process = a_process_that_suspects(group, chance)
+    group.messages = {0: 0, 1: 20}
+    process.rests = lambda: process.drain.set() if len(group.answered) >= 20 else None  # type: ignore[method-assign]
+    process.run()
+    assert {place for place in group.answered if place[0] == 1} == {(1, offset) for offset in range(20)}
 
 
 def test_what_is_not_suspected_is_read_together_again_once_the_suspects_are_done() -> None:
