@@ -177,10 +177,10 @@ def test_suspects_of_all_partitions_count() -> None:
     assert state.at_once == 3
 
 
-def test_a_turn_is_of_one_partition() -> None:
+def test_a_turn_is_of_one_partition_and_of_suspects_first() -> None:
     state = Attempts()
     state.assigned([0, 1], {0: Progress(5, Attempt(2, 3 * TURNS).encode())}, {})
-    held = [*messages(5), *messages(7, partition=1), *messages(6, 7, 8)]
+    held = [*messages(7, partition=1), *messages(5), *messages(8, partition=1), *messages(6, 7, 8)]
     assert [(message.partition, message.offset) for message in state.turn(held)] == [(0, 5), (0, 6), (0, 7)]
 
 
