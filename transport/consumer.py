@@ -145,6 +145,20 @@ class GroupConsumer:
         self._consumer.resume(self._topic_partitions(chosen))
         self._paused -= chosen
 
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on reading a partition at an offset; what was prefetched of it is dropped.
+
+        Raises:
+            FatalTransportError: librdkafka cannot.
+        """
+        self._own()
+        try:
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        except KafkaException as error:
+            raise FatalTransportError(
+                f"{self._topic} {partition}: cannot read from offset {offset} on: {error.args[0].str()}"
+            ) from error
+
     def commit(self, offsets: Mapping[int, int], metadata: Mapping[int, str] | None = None) -> bool:
         """Store next offsets as the group's progress, and wait for the broker to have them.
 

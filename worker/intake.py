@@ -50,6 +50,7 @@ _TURN_SECONDS: Final = 0.005
 """Between looks while requests run in turns: an answer that waits for its transaction wakes nobody."""
 _SUSPECTS_FIRST_SECONDS: Final = 5.0
 """So long after the last suspect the other partitions of its lane are not read."""
+_ASK_AGAIN_SECONDS: Final = 0.5
 _POLL_AT_LEAST_EVERY_SECONDS: Final = 1.0
 """Rebalances are answered within polls, so that one must come also while what was read before waits for its turn."""
 
@@ -112,6 +113,8 @@ class Intake:
         """Read, and waiting for a turn: as good as unread to everybody else."""
         self._untold: set[int] = set()
         """Partitions of which the broker has not told what is stored."""
+        self._begins: dict[int, int] = {}
+        """Next offset that is stored, of partitions of which nothing was let in yet."""
         self._polled_at = self._suspects_at = 0.0
         self._is_alone = False
         """Whether this lane's turn is all that is under way."""
@@ -159,7 +162,7 @@ class Intake:
         self._polled_at = now
         if self._isolation.is_on:
             return consumer.poll(self._offsets.attempts.at_once, 0 if self._held else _POLL_SECONDS)
-        return consumer.poll(_POLL_MESSAGES, _POLL_SECONDS)
+        return consumer.poll(1 if self._held else _POLL_MESSAGES, _POLL_SECONDS)
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""
@@ -217,6 +220,7 @@ class Intake:
         if progress is None:
             return
         self._untold.difference_update(partitions)
+        self._begins.update({partition: stored.next_offset for partition, stored in progress.items()})
         lost = consumer.lost_to_retention(progress)
         for partition, count in lost.items():
             self._say_lost_to_retention(partition, count)
@@ -242,6 +246,8 @@ class Intake:
         self._offsets.unassign(partitions)
         self._paused.difference_update(partitions)
         self._held = deque(message for message in self._held if message.partition not in partitions)
+        for partition in partitions:
+            self._begins.pop(partition, None)
         self._tell_suspects()
 
     def _tell_suspects(self) -> None:
@@ -261,12 +267,14 @@ class Intake:
 
     def _take(self, consumer: GroupConsumer, messages: list[Message]) -> None:
         """Let in what was read, as far as it may run now."""
-        if self._untold and (read := self._untold.intersection(message.partition for message in messages)):
-            # Where reading begins the broker has told meanwhile, so that it tells this as well.
-            self._learn(consumer, sorted(read))
-            self._untold -= read
         if self._is_alone:
             self._leave_when_answered(consumer)
+        if self._untold or self._begins:
+            self._held.extend(messages)
+            messages = []
+            if not self._is_told(consumer):
+                return
+            self._drop_what_is_done(consumer)
         if self._isolation.is_on:
             self._tell_suspects()
         if (messages or self._held) and not self._is_alone and self._isolation.enter(self._lane):
@@ -282,6 +290,38 @@ class Intake:
             self._take_alone(consumer)
         if self._isolation.is_on:
             self._isolation.wait(_TURN_SECONDS)
+
+    def _is_told(self, consumer: GroupConsumer) -> bool:
+        """Whether it is known where the group stands with all that is held. Asks."""
+        read = self._untold.intersection(message.partition for message in self._held)
+        if read:
+            self._learn(consumer, sorted(read))
+        if read & self._untold:
+            self._abandoned.wait(_ASK_AGAIN_SECONDS)
+            return False
+        return True
+
+    def _drop_what_is_done(self, consumer: GroupConsumer) -> None:
+        """Of what is held: librdkafka may begin at the topic's begin although the group has stored more."""
+        begins, self._begins = self._begins, dict(self._begins)
+        early: set[int] = set()
+        kept: deque[Message] = deque()
+        for message in self._held:
+            begin = begins.get(message.partition, 0)
+            if message.offset < begin:
+                early.add(message.partition)
+            else:
+                kept.append(message)
+                self._begins.pop(message.partition, None)
+        self._held = kept
+        for partition in sorted(early & self._begins.keys()):
+            log.warning(
+                "reading began before what the group has stored, going there",
+                lane=self._lane.value,
+                partition=partition,
+                offset=begins[partition],
+            )
+            consumer.seek(partition, begins[partition])
 
     def _take_together(self, consumer: GroupConsumer, messages: list[Message]) -> None:
         self._offsets.mark(consumer, messages)

@@ -274,6 +274,10 @@ class FakeConsumer:
         self.paused -= chosen
         self.events.append(f"resume {sorted(chosen)}")
 
+    def seek(self, partition: int, offset: int) -> None:
+        assert partition in self.held, "only what is held can be sought in"
+        self.events.append(f"seek {partition} {offset}")
+
     def commit(self, offsets: Mapping[int, int], metadata: Mapping[int, str] | None = None) -> bool:
         assert set(offsets) <= self.held, "only what is held can be committed"
         if self.refuse_commits:

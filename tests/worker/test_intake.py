@@ -15,6 +15,7 @@ from schemas.headers import encode_number, encode_partition
 from schemas.topics import Lane, TopicNames
 from transport.consumer import Progress
 from transport.errors import FatalTransportError
+from worker import intake as intake_module
 from worker.attempts import Attempt
 from worker.bounds import InFlight
 from worker.destinations import Destinations
@@ -598,11 +599,43 @@ def test_what_the_broker_does_not_tell_when_a_partition_comes_is_asked_before_it
     assert [(item.message.offset, item.is_alone) for item in bench.accepted] == [(5, True)]
 
 
-def test_what_the_broker_never_tells_counts_as_nothing(bench: Bench) -> None:
+def test_what_the_broker_does_not_tell_is_waited_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake_module, "_ASK_AGAIN_SECONDS", 0.001)
+    let_in: list[int] = []
+    ask = FakeConsumer.progress
+
+    def asked(consumer: FakeConsumer, partitions: list[int]) -> dict[int, Progress] | None:
+        let_in.append(len(bench.accepted))
+        return ask(consumer, partitions)
+
     def untold(consumer: FakeConsumer) -> None:
-        consumer.untold = 2
+        consumer.untold = 5
         suspected(consumer)
 
-    consumer = bench.run(untold, give(*requests(5, 6)), give(*requests(7)))
-    assert [(item.message.offset, item.is_alone) for item in bench.accepted] == [(5, False), (6, False), (7, False)]
-    assert consumer.untold == 0
+    monkeypatch.setattr(FakeConsumer, "progress", asked)
+    bench.run(untold, give(*requests(5, 6)), call(lambda: None))
+    assert let_in == [0] * 6
+    assert [(item.message.offset, item.is_alone) for item in bench.accepted] == [(5, True)]
+
+
+def test_reading_begins_where_the_group_stands_although_librdkafka_begins_before(bench: Bench) -> None:
+    def stored(consumer: FakeConsumer) -> None:
+        consumer.stored[0] = Progress(5, "")
+        consumer.assign(0, 1)
+
+    with capture_logs() as logs:
+        consumer = bench.run(stored, give(*requests(0, 1), *requests(7, partition=1)), give(*requests(5, 6)))
+
+    assert [(item.message.partition, item.message.offset) for item in bench.accepted] == [(1, 7), (0, 5), (0, 6)]
+    assert [event for event in consumer.events if event.startswith("seek")] == ["seek 0 5"]
+    assert [entry["offset"] for entry in logs if "reading began before" in entry["event"]] == [5]
+
+
+def test_what_is_done_is_dropped_also_out_of_one_poll_with_what_is_not(bench: Bench) -> None:
+    def stored(consumer: FakeConsumer) -> None:
+        consumer.stored[0] = Progress(5, "")
+        consumer.assign(0)
+
+    consumer = bench.run(stored, give(*requests(3, 4, 5, 6)))
+    assert [item.message.offset for item in bench.accepted] == [5, 6]
+    assert not [event for event in consumer.events if event.startswith("seek")]

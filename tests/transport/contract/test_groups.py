@@ -96,6 +96,17 @@ def test_what_stands_beside_a_commit_is_there_for_the_next_member_and_gone_with_
         assert second.consumer.progress([0]) == {0: Progress(1, "")}
 
 
+def test_a_member_goes_on_where_it_is_sent(grouping: Testbed) -> None:
+    topic = grouping.new_topic()
+    grouping.publish(topic, *(b"%d" % number for number in range(10)))
+    with members(grouping.cluster, topic, f"{topic}.group") as (member,):
+        member.read(10)
+        member.consumer.seek(0, 7)
+        assert wait_until(lambda: bool(member.poll()) and len(member.values) >= 13)
+
+    assert member.values[10:] == [b"7", b"8", b"9"]
+
+
 def test_groups_read_the_same_topic_each_for_itself(testbed: Testbed) -> None:
     topic = testbed.new_topic()
     testbed.publish(topic, b"1", b"2")
