@@ -95,11 +95,9 @@ def read_committed(bootstrap: str, topics: Sequence[str], until: float) -> list[
     return messages
 
 
-def end_offsets(
-    bootstrap: str, topics: Sequence[str], isolation: str = "read_uncommitted"
-) -> dict[tuple[str, int], int]:
-    """End offsets by topic and partition; under `read_committed` the first open transaction is the end."""
-    consumer = _consumer(bootstrap, isolation)
+def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    """End offsets by topic and partition, open transactions included."""
+    consumer = _consumer(bootstrap, "read_uncommitted")
     try:
         return {
             (topic, partition): _end_offset(consumer, TopicPartition(topic, partition))
@@ -111,6 +109,7 @@ def end_offsets(
 
 
 def _end_offset(consumer: Consumer, place: TopicPartition) -> int:
+    """End of a partition; under `read_committed` the first open transaction is the end."""
     until = time.monotonic() + _ASK_SECONDS
     while True:
         try:
@@ -128,9 +127,24 @@ def has_open_transaction(bootstrap: str, topic: str) -> bool:
 
 
 def open_transactions(bootstrap: str, topic: str) -> set[Place]:
-    """The messages at which readers of a topic are held up; one that stays there belongs to one that stays open."""
-    stable, ends = end_offsets(bootstrap, [topic], "read_committed"), end_offsets(bootstrap, [topic])
-    return {Place(partition, offset) for (_, partition), offset in stable.items() if offset < ends[topic, partition]}
+    """The messages at which readers of a topic are held up; one that stays there belongs to one that stays open.
+
+    One that begins and ends while we look is not among them: what lies before the log's end, asked for first, and
+    holds up readers afterwards, had begun at the one answer and was not over at the other. A transaction whose end
+    is decided counts as open until the topic has its marker (`PrepareCommit`, `PrepareAbort`).
+    """
+    everything, committed = _consumer(bootstrap, "read_uncommitted"), _consumer(bootstrap, "read_committed")
+    places = set()
+    try:
+        for partition in everything.list_topics(topic, timeout=_ASK_SECONDS).topics[topic].partitions:
+            end = _end_offset(everything, TopicPartition(topic, partition))
+            stable_end = _end_offset(committed, TopicPartition(topic, partition))
+            if stable_end < end:
+                places.add(Place(partition, stable_end))
+    finally:
+        everything.close()
+        committed.close()
+    return places
 
 
 @contextmanager

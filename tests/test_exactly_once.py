@@ -17,10 +17,14 @@ from transport.cluster import Cluster
 from transport.settings import KafkaSettings
 from transport.topic_setup import create_topics
 
-from .exactly_once import open_transaction, problems, read_committed
+from . import exactly_once
+from .exactly_once import open_transaction, open_transactions, problems, read_committed
+from .stack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from confluent_kafka import Consumer, TopicPartition
 
 REQUESTS = 3
 
@@ -69,3 +73,30 @@ def test_an_answer_that_is_not_committed_counts_for_nothing(kafka_bootstrap: str
 
     values = [message.value for message in read_committed(kafka_bootstrap, [topics.responses], time.monotonic() + 30)]
     assert values == [b"{}"] * REQUESTS
+
+
+def test_a_transaction_is_found_at_its_first_message_until_it_is_over(kafka_bootstrap: str) -> None:
+    responses = _published(kafka_bootstrap, [], []).responses
+    with open_transaction(kafka_bootstrap, responses):
+        assert open_transactions(kafka_bootstrap, responses) == {exactly_once.Place(0, 0)}
+
+    wait_until(lambda: not open_transactions(kafka_bootstrap, responses), "the marker of its end")
+
+
+def test_a_transaction_that_begins_and_ends_while_we_look_is_not_open(
+    kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    responses = _published(kafka_bootstrap, [], []).responses
+    end_offset, ends = exactly_once._end_offset, list[int]()
+
+    def end_offset_before_a_transaction(consumer: Consumer, place: TopicPartition) -> int:
+        end = end_offset(consumer, place)
+        if place.partition == 0 and not ends:
+            with open_transaction(kafka_bootstrap, responses):
+                pass
+        ends.append(end)
+        return end
+
+    monkeypatch.setattr(exactly_once, "_end_offset", end_offset_before_a_transaction)
+    assert open_transactions(kafka_bootstrap, responses) == set()
+    assert ends[0] == 0

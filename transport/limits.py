@@ -14,7 +14,7 @@ from .topic_setup import topic_configs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from schemas.topics import TopicNames, TopicSpec
+    from schemas.topics import Lane, TopicNames, TopicSpec
 
     from .cluster import Cluster
 
@@ -63,13 +63,13 @@ def _need(config: Mapping[str, object], option: str, least: int) -> None:
         raise SettingsError(f"librdkafka option {option}={found} is too small: {least} are needed, or leave it out")
 
 
-def check_dead_letters(cluster: Cluster, topics: TopicNames) -> None:
-    """Whatever may be requested must fit the dead-letter topic with its reason.
+def check_dead_letters(cluster: Cluster, topics: TopicNames, lanes: Iterable[Lane]) -> None:
+    """Whatever may be requested in these lanes must fit the dead-letter topic with its reason.
 
     Raises:
         TopicSetupError: A request could be larger than a dead letter.
     """
-    limits = message_limits(cluster, [topics.requests, topics.requests_interactive, topics.dead_letters])
+    limits = message_limits(cluster, [*(topics.requests_of(lane) for lane in lanes), topics.dead_letters])
     room = limits.pop(topics.dead_letters, None)
     for topic, limit in limits.items():
         needed = limit + _DEAD_LETTER_HEADERS_BYTES

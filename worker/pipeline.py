@@ -120,7 +120,7 @@ class Worker:
         check_access(cluster, worker_rights(self._topics, settings))
         self._watch.health.enter(Phase.LOADING)
         check_topics(cluster, worker_topics(self._topics, settings))
-        check_dead_letters(cluster, self._topics)
+        check_dead_letters(cluster, self._topics, settings.served_lanes)
         check_broker_limits(cluster, max(spec.max_message_bytes for spec in TOPICS))
         in_flight = {lane: InFlight(settings.bounds.tokens, settings.bounds.bytes) for lane in Lane}
         producers = _producers(cluster, self._failure)

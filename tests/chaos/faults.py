@@ -110,7 +110,12 @@ class Fleet:
         with self._locks[place]:
             worker = self._workers[place]
             assert worker is not None
-            worker.pause()
+            try:
+                worker.pause()
+            except AssertionError:
+                if worker.is_running:
+                    raise
+                return  # It has ended by itself: `look_after` tells of it.
             time.sleep(seconds)
             worker.resume()
 

@@ -97,11 +97,14 @@ def _pause_within_a_transaction(worker: WorkerProcess, place: Place, load: Load)
             lambda: load.is_done or has_open_transaction(*answers), "a transaction", explain=worker.command.quote
         )
         worker.command.pause()
-        # One that the broker is just ending, or another worker's, does not stay; nor may the session pass meanwhile.
+        # One that the broker is just ending, or another worker's, does not stay, which takes a second look at least;
+        # nor may the session pass meanwhile.
         until = time.monotonic() + SESSION_SECONDS / 4
         still_open = open_transactions(*answers)
-        while still_open and time.monotonic() < until:
+        while still_open:
             still_open &= open_transactions(*answers)
+            if time.monotonic() > until:
+                break
         if still_open:
             return
         worker.command.resume()

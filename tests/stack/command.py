@@ -115,11 +115,22 @@ class Command:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def pause(self) -> None:
-        """SIGSTOP, and wait until it stands still: on a busy machine it goes on for a while."""
+    def pause(self, within_seconds: float = BOUND_SECONDS) -> None:
+        """SIGSTOP, and wait until every thread of it stands still: on a busy machine it goes on for a while.
+
+        Raises:
+            AssertionError: It has ended, or does not stand still in time.
+        """
         self.signal(signal.SIGSTOP)
-        if self.is_running:
-            os.waitpid(self.pid, os.WUNTRACED)
+        what = f"`{self.name}` to stand still"
+        wait_until(lambda: not self.is_running or self._stands_still, what, within_seconds, self.quote)
+        assert self.is_running, f"`{self.name}` ended before it stood still\n{self.quote()}"
+
+    @property
+    def _stands_still(self) -> bool:
+        # WNOWAIT leaves an end's status to Popen; that of a stop is there as long as the stop, SIGCONT takes it away.
+        status = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        return status is not None and status.si_code == os.CLD_STOPPED
 
     def resume(self) -> None:
         """SIGCONT."""

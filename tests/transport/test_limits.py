@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from schemas.topics import DEAD_LETTERS, ERRORS, REQUESTS, RESPONSES, TopicNames
+from schemas.topics import DEAD_LETTERS, ERRORS, REQUESTS, RESPONSES, Lane, TopicNames
 from tests.stack.waiting import wait_until
 from transport import limits as limits_module
 from transport.cluster import Cluster
@@ -92,12 +92,22 @@ def test_a_request_that_may_be_larger_than_a_dead_letter_is_refused_with_the_set
     place: tuple[Cluster, TopicNames],
 ) -> None:
     cluster, names = place
-    check_dead_letters(cluster, names)
+    check_dead_letters(cluster, names, Lane)
     set_limit(cluster, names.requests, 2 * REQUESTS.max_message_bytes)
     with pytest.raises(
         TopicSetupError, match=f"max.message.bytes of {names.dead_letters} to {2**24 + 65536}, or lower"
     ):
-        check_dead_letters(cluster, names)
+        check_dead_letters(cluster, names, Lane)
+
+
+def test_the_requests_of_a_lane_that_is_left_to_other_workers_may_be_larger_than_a_dead_letter(
+    place: tuple[Cluster, TopicNames],
+) -> None:
+    cluster, names = place
+    set_limit(cluster, names.requests, 2 * REQUESTS.max_message_bytes)
+    check_dead_letters(cluster, names, [Lane.INTERACTIVE])
+    with pytest.raises(TopicSetupError, match=f"topic {names.requests} takes"):
+        check_dead_letters(cluster, names, [Lane.BULK])
 
 
 # --- brokers ----------------------------------------------------------------------------------------------
