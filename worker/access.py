@@ -19,6 +19,11 @@ def worker_topics(topics: TopicNames, settings: WorkerSettings) -> dict[str, Top
     return {name: spec for name, spec in topics.all().items() if name not in left_to_others}
 
 
+def transactional_id_prefix(topics: TopicNames) -> str:
+    """What the transactional ids of all workers under exactly-once begin with."""
+    return f"{topics.group(Lane.BULK)}."
+
+
 def worker_rights(topics: TopicNames, settings: WorkerSettings) -> list[Right]:
     """Everything a worker does there: reads requests and beats, publishes answers, dead letters and beats."""
     return [

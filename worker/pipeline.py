@@ -37,7 +37,7 @@ from transport.topic_setup import check_topics
 from transport.tracing import tracing_from_environment
 from transport.transactional_producer import TransactionalProducer
 
-from .access import worker_rights, worker_topics
+from .access import transactional_id_prefix, worker_rights, worker_topics
 from .beats import Beats, check_revisions
 from .bounds import InFlight
 from .catalogue import neighbours
@@ -167,7 +167,7 @@ class Worker:
         timeout_seconds = settings.transaction_timeout_seconds
         producer = TransactionalProducer(
             cluster,
-            f"{self._topics.group(Lane.BULK)}.",
+            transactional_id_prefix(self._topics),
             self.worker_id,
             "transactions",
             linger_ms=_BULK_LINGER_MS,

@@ -71,10 +71,11 @@ def replay(
     """
     candidates = _candidates(cluster, topics, filters)
     starts = _starts_behind(candidates, rules.prefix)
-    check_access(cluster, [*reading(*starts), *(() if dry_run else writing(*starts))])
+    check_access(cluster, reading(*starts))
     behind = _look_behind(cluster, candidates, starts)
     report = ReplayReport(_decide_all(candidates, behind, rules, limit))
     if not dry_run:
+        check_access(cluster, writing(*_destinations(candidates, report)))
         _send(cluster, topics, report)
     return report
 
@@ -150,6 +151,15 @@ def _decide_all(
                 replayed.add(message)
         outcomes[candidate.place] = outcome
     return outcomes
+
+
+def _destinations(candidates: Sequence[Candidate], report: ReplayReport) -> set[str]:
+    """Topics that something is sent to."""
+    return {
+        candidate.origin.topic
+        for candidate in candidates
+        if candidate.origin is not None and report.outcomes[candidate.place] is Outcome.REPLAYED
+    }
 
 
 def _send(cluster: Cluster, topics: TopicNames, report: ReplayReport) -> None:

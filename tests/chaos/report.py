@@ -25,7 +25,10 @@ def as_fields(outcome: Outcome) -> dict[str, Any]:
 def as_text(outcome: Outcome) -> str:
     """A line for each thing to know."""
     plan, verdict, on = outcome.plan, outcome.verdict, _versions()
-    second_answers = "0 allowed" if plan.delivery == EXACTLY_ONCE else "allowed, counted"
+    is_exactly_once = plan.delivery == EXACTLY_ONCE
+    second_answers = "0 allowed" if is_exactly_once else "allowed, counted"
+    # What fails on purpose is the producer of at-least-once; transactions are left alone.
+    failing = 0.0 if is_exactly_once else plan.failing_publishes
     lines = {
         "seed": f"{plan.seed}, {plan.delivery}, {plan.workers} workers, encoder {plan.encoder}",
         "on": f"Kafka {on['kafka']}, librdkafka {on['librdkafka']}, Python {on['python']}, {on['cores']} cores",
@@ -36,7 +39,7 @@ def as_text(outcome: Outcome) -> str:
         "our fault": f"{verdict.given_up:,}",
         "ends": ", ".join(f"{count:,} {end}" for end, count in verdict.ends.items()),
         "faults": ", ".join(f"{count} x {kind}" for kind, count in outcome.done.items()) or "none",
-        "publishes": f"about {plan.failing_publishes:,.0f} made to fail, as many made to take long",
+        "publishes": f"about {failing:,.0f} meant to fail, as many to take long",
         "commits": f"looked at {verdict.samples:,} times, {verdict.samples_in_the_middle:,} of them with requests "
         f"open; {outcome.looks_missed} looks that the broker did not answer",
         "not committed": f"{outcome.uncommitted:,} of what was answered, after the last worker had drained",

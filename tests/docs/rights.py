@@ -30,6 +30,7 @@ _KINDS: Final = {
     "group": ResourceType.GROUP,
     "transactional id": ResourceType.TRANSACTIONAL_ID,
 }
+_WORDS: Final = {kind: name.replace(" ", "-") for name, kind in _KINDS.items()}
 
 
 def rights(process: str, prefix: str = DEFAULT_PREFIX) -> list[AclBinding]:
@@ -39,6 +40,12 @@ def rights(process: str, prefix: str = DEFAULT_PREFIX) -> list[AclBinding]:
         for who, operation, kind, name in _ROW.findall(PAGE.read_text())
         if who == process
     ]
+
+
+def in_words(right: AclBinding) -> str:
+    """As refusals name it: operation, kind of resource and name."""
+    every = "*" if right.resource_pattern_type is ResourcePatternType.PREFIXED else ""
+    return f"{right.operation.name.capitalize()} {_WORDS[right.restype]} {right.name}{every}"
 
 
 def processes() -> list[str]:

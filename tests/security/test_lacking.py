@@ -15,17 +15,15 @@ from client.workers import WorkersView
 from schemas.beats import Beat, WorkerState
 from schemas.codec import encode_beat
 from schemas.topics import Lane, TopicNames
-from tests.docs.rights import rights
+from tests.docs.rights import in_words, rights
 from tests.stack.command import Command
 from transport.access import check_access
 from transport.cluster import Cluster
 from transport.errors import AccessDeniedError
 from transport.settings import KafkaSettings
 from transport.transactional_producer import TransactionalProducer
-from worker.access import worker_rights
+from worker.access import transactional_id_prefix, worker_rights
 from worker.settings import WorkerSettings
-
-from .words import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +54,7 @@ def _check_worker(cluster: Cluster, topics: TopicNames) -> None:
 def _check_worker_once(cluster: Cluster, topics: TopicNames) -> None:
     check_access(cluster, worker_rights(topics, WorkerSettings(delivery="exactly-once")))
     producer = TransactionalProducer(
-        cluster, f"{topics.group(Lane.BULK)}.", "w1", "access", linger_ms=0, compression="none", timeout_seconds=10
+        cluster, transactional_id_prefix(topics), "w1", "access", linger_ms=0, compression="none", timeout_seconds=10
     )
     assert producer.start(threading.Event())
 
