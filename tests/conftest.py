@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from .docs.rights import processes
-from .kafka_broker import KafkaBroker, why_no_kafka
+from .kafka_broker import KafkaBroker, KafkaController, why_no_kafka
 from .kafka_broker.secured import SecuredBroker
 from .lacking import skip_for_want_of
 
@@ -58,7 +58,7 @@ def kafka_runs_here() -> None:
 @pytest.fixture
 def kafka_broker(kafka_runs_here: None) -> Iterator[KafkaBroker]:
     """A broker of the test's own, which it may kill and restart."""
-    with KafkaBroker() as broker:
+    with KafkaBroker(controller=KafkaController()) as broker:
         yield broker
 
 

@@ -11,7 +11,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests.kafka_broker import KafkaBroker
+from tests.kafka_broker import KafkaBroker, KafkaController
 
 from .broken import REMOVED
 from .report import as_fields, as_text
@@ -65,7 +65,7 @@ def main() -> int:
         most_seconds=chosen.most_seconds,
         removed=chosen.removed,
     )
-    with KafkaBroker() as broker:
+    with KafkaBroker(controller=KafkaController()) as broker:
         outcome = run(plan, broker.bootstrap, broker, say=_say, logs=chosen.logs)
     _say(as_text(outcome))
     if chosen.report is not None:

@@ -29,7 +29,7 @@ from .checker import Answer
 from .traffic import Part, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from confluent_kafka import Message
 
@@ -184,7 +184,7 @@ class Watching(threading.Thread):
         """Hold the commits against the answers; False: the broker did not tell them."""
         try:
             progress = self._progress()
-            ends = self._ends()
+            ends = ends_of(self._admin, self._reached)
         except KafkaException as error:
             self.last_trouble = str(error)
             self.looks_missed += 1
@@ -220,11 +220,23 @@ class Watching(threading.Thread):
                     progress[lane, place.partition] = place.offset
         return progress
 
-    def _ends(self) -> dict[tuple[str, int], int]:
-        wanted = {TopicPartition(topic, partition): OffsetSpec.latest() for topic, partition in self._reached}
-        told = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
-        )
-        return {
-            (place.topic, place.partition): asked.result(2 * _ANSWER_SECONDS).offset for place, asked in told.items()
-        }
+
+def ends_of(admin: AdminClient, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Where partitions end, what is not committed included.
+
+    Args:
+        admin: Asks.
+        places: Topics and partitions.
+
+    Raises:
+        KafkaException: Not all of them were told.
+    """
+    wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}
+    told = admin.list_offsets(
+        wanted, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_ANSWER_SECONDS
+    )
+    ends = {(place.topic, place.partition): asked.result(2 * _ANSWER_SECONDS).offset for place, asked in told.items()}
+    # librdkafka 2.16.0 reports a broker that is silent beyond the timeout by an offset that is none, and no error.
+    if any(end < 0 for end in ends.values()):
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "the ends of the answers were not told"))
+    return ends

@@ -9,7 +9,8 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from .broker import BrokerError, KafkaBroker, Startable, free_port, new_cluster_id
+from .broker import KafkaBroker, Startable
+from .process import BrokerError, free_port, new_cluster_id
 
 _BROKERS: Final = 3
 _HEAP_MIB: Final = 320

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemas.topics import MEBIBYTE, TOPICS
 
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 
 RECORD_OVERHEAD_BYTES = MEBIBYTE
 """Room for keys, headers and batch framing above the largest topic's limit."""
+
+_BROKER_ID: Final = 1
+_CONTROLLER_ID: Final = 100
+_ALIVE: Final = {
+    # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
+    "broker.heartbeat.interval.ms": 200,
+    "broker.session.timeout.ms": 1000,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,7 @@ def server_properties(
     controller_port: int,
     log_folder: Path,
     *,
+    is_controller: bool = True,
     listeners: Sequence[Listener] = (),
     overrides: Mapping[str, object] | None = None,
 ) -> str:
@@ -38,6 +47,7 @@ def server_properties(
         port: Of the plain listener.
         controller_port: Of the controller.
         log_folder: Folder of its data.
+        is_controller: Whether it is its own; otherwise one runs apart.
         listeners: Further ones.
         overrides: Settings that win over those of here.
     """
@@ -45,10 +55,10 @@ def server_properties(
     advertised = ",".join(f"{one.name}://127.0.0.1:{one.port}" for one in ways_in)
     largest_message = max(topic.max_message_bytes for topic in TOPICS) + RECORD_OVERHEAD_BYTES
     settings: dict[str, object] = {
-        "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"{advertised},CONTROLLER://127.0.0.1:{controller_port}",
+        "process.roles": "broker,controller" if is_controller else "broker",
+        "node.id": _BROKER_ID,
+        "controller.quorum.voters": f"{_BROKER_ID if is_controller else _CONTROLLER_ID}@127.0.0.1:{controller_port}",
+        "listeners": f"{advertised},CONTROLLER://127.0.0.1:{controller_port}" if is_controller else advertised,
         "advertised.listeners": advertised,
         "controller.listener.names": "CONTROLLER",
         "listener.security.protocol.map": ",".join(
@@ -74,11 +84,33 @@ def server_properties(
         "group.consumer.heartbeat.interval.ms": 200,
         "group.consumer.min.session.timeout.ms": 1000,
         "group.consumer.session.timeout.ms": 6000,
-        # A broker that comes back after SIGKILL is refused until the session of its former life ends: 9 s by default.
-        "broker.heartbeat.interval.ms": 200,
-        "broker.session.timeout.ms": 1000,
+        **_ALIVE,
         # How often transactions left open are looked for: every 10 s by default.
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
         **(overrides or {}),
     }
+    return _as_text(settings)
+
+
+def controller_properties(port: int, log_folder: Path) -> str:
+    """Text of the `server.properties` of a controller that is no broker.
+
+    Args:
+        port: Where brokers reach it.
+        log_folder: Folder of its data.
+    """
+    return _as_text(
+        {
+            "process.roles": "controller",
+            "node.id": _CONTROLLER_ID,
+            "controller.quorum.voters": f"{_CONTROLLER_ID}@127.0.0.1:{port}",
+            "listeners": f"CONTROLLER://127.0.0.1:{port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": log_folder,
+            **_ALIVE,
+        }
+    )
+
+
+def _as_text(settings: Mapping[str, object]) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -21,8 +21,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from .broker import KafkaBroker, free_port
+from .broker import KafkaBroker
 from .certificates import Authority
+from .process import free_port
 from .properties import Listener
 
 if TYPE_CHECKING:

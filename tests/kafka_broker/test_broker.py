@@ -18,8 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from schemas.topics import RESPONSES, TopicNames
 
-from .broker import BrokerError, KafkaBroker, free_port
+from .broker import KafkaBroker
 from .distribution import KAFKA_VERSION, java_major, why_no_kafka
+from .process import BrokerError, free_port
 from .properties import server_properties
 
 if TYPE_CHECKING:

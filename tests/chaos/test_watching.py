@@ -1,0 +1,39 @@
+"""What a look at the commits takes for told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.stack.waiting import wait_until
+
+from .watching import ends_of
+
+if TYPE_CHECKING:
+    from tests.kafka_broker import KafkaBroker
+
+_BOUND_SECONDS = 30.0
+
+
+def _told(admin: AdminClient) -> dict[tuple[str, int], int]:
+    try:
+        return ends_of(admin, [("answers", 0)])
+    except KafkaException:
+        # A topic that is new has no leader for a moment.
+        return {}
+
+
+def test_a_broker_that_is_silent_has_not_told_where_its_topics_end(kafka_broker: KafkaBroker) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka_broker.bootstrap, "log_level": 0})
+    admin.create_topics([NewTopic("answers", 1)])["answers"].result(_BOUND_SECONDS)
+    wait_until(lambda: _told(admin) == {("answers", 0): 0}, "the end of a topic")
+
+    kafka_broker.pause()
+    try:
+        with pytest.raises(KafkaException):
+            ends_of(admin, [("answers", 0)])
+    finally:
+        kafka_broker.resume()
