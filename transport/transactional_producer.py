@@ -212,6 +212,8 @@ class TransactionalProducer:
             # -1: as long as the transaction has left.
             self._repeat(lambda: self._producer.commit_transaction(-1))
         except _MustAbortError as error:
+            if error.code is None:
+                self._settle()
             self._repeat(lambda: self._producer.abort_transaction(-1))
             if not faults and error.code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 faults = self._denied(messages)
@@ -288,6 +290,18 @@ class TransactionalProducer:
                 self._serve_callbacks(_AGAIN_AFTER_SECONDS)
             else:
                 return
+
+    def _settle(self) -> None:
+        """Wait until the broker knows the partitions of what was handed over.
+
+        While it does not, for it still ends the transaction before, there is none to abort: it takes the abort for
+        one of that, refuses it, and librdkafka 2.16.0 gives up.
+        """
+        try:
+            self._producer.flush()
+        except KafkaException as error:
+            if verdict_of(error.args[0]) is Verdict.FATAL:
+                self._raise(error)
 
     def _serve_callbacks(self, seconds: float) -> None:
         """Let deliveries be told. A fatal error is raised here as well, by whichever call meets it first."""

@@ -6,27 +6,48 @@ from typing import Final
 
 FAILING_SHARE: Final = "CHAOS_FAILING_SHARE"
 """Variable: the share of publishes that fail, and again of those that take long."""
+DICE: Final = "CHAOS_DICE"
+"""Variable: what decides which of a worker's publishes these are."""
 SLOW_SECONDS: Final = 0.2
+MOST_ABORTED: Final = 0.25
+"""Share of transactions."""
+MADE_TO_FAIL: Final = '{"chaos": "a publish is made to fail"}'
+MADE_SLOW: Final = '{"chaos": "a publish is made to take long"}'
+"""Lines on standard error, one for each."""
 
 _FAILING: Final = f"""
-import os, random, time
+import os, random, sys, time
 from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
+from transport.transactional_producer import TransactionalProducer, _MustAbortError
 
-share, chance = float(os.environ.get("{FAILING_SHARE}", 0)), random.Random(os.getpid())
-try_produce = DeliveringProducer.try_produce
+share_of_publishes, dice = float(os.environ.get("{FAILING_SHARE}", 0)), random.Random(os.environ.get("{DICE}"))
+try_produce, produce_all = DeliveringProducer.try_produce, TransactionalProducer._produce
+
+def fails(messages=1):
+    # A transaction fails as a whole, and one of thousands of messages must have its chance.
+    share, roll = min(share_of_publishes * messages, {MOST_ABORTED}), dice.random()
+    if roll < share:
+        print('{MADE_TO_FAIL}', file=sys.stderr, flush=True)
+    elif roll < 2 * share:
+        print('{MADE_SLOW}', file=sys.stderr, flush=True)
+        time.sleep({SLOW_SECONDS})
+    return roll < share
 
 def fails_now_and_then(self, topic, *, key, on_delivery, **others):
     # Not those of a document: a broker that fails them fails the later ones too, and so keeps their order.
-    if not topic.endswith(".workers") and not (key or b"").startswith(b"doc-"):
-        roll = chance.random()
-        if roll < share:
-            on_delivery(DeliveryFailure(FailureKind.TRANSIENT, "made to fail"))
-            return True
-        if roll < 2 * share:
-            time.sleep({SLOW_SECONDS})
+    if not topic.endswith(".workers") and not (key or b"").startswith(b"doc-") and fails():
+        on_delivery(DeliveryFailure(FailureKind.TRANSIENT, "made to fail"))
+        return True
     return try_produce(self, topic, key=key, on_delivery=on_delivery, **others)
 
+def aborts_now_and_then(self, messages, faults):
+    if not fails(len(messages)):
+        return produce_all(self, messages, faults)
+    produce_all(self, messages[: dice.randrange(len(messages))], faults)
+    raise _MustAbortError("made to fail")
+
 DeliveringProducer.try_produce = fails_now_and_then
+TransactionalProducer._produce = aborts_now_and_then
 """
 
 _RUN: Final = """
@@ -130,6 +151,51 @@ Intake.revoked = gives_all_up
 from worker.intake import Intake
 
 Intake._pause_or_resume = lambda self, consumer: None
+""",
+    # Exactly once: an aborted transaction's answers are kept for the next one.
+    "drops what was in an aborted transaction": """
+from worker.outbox import Outbox
+
+def dropped(self, transaction, faults):
+    for held in transaction.held:
+        held.on_delivery(None)
+
+Outbox.put_back = dropped
+""",
+    # Exactly once: a transaction holds the answers of all that it commits.
+    "commits in a transaction what it has read": """
+from dataclasses import replace
+from worker.outbox import Outbox
+
+cut = Outbox.cut
+
+def commits_what_was_read(self, max_bytes, partitions=None):
+    transaction = cut(self, max_bytes, partitions)
+    states = self._tracker._partitions
+    return transaction and replace(
+        transaction, offsets={partition: states[partition].expected_offset for partition in transaction.offsets}
+    )
+
+Outbox.cut = commits_what_was_read
+""",
+    # Exactly once: the answers are in the transaction.
+    "publishes beside its transactions": """
+from confluent_kafka import Producer
+from transport.transactional_producer import Aborted, TransactionalProducer
+
+transact = TransactionalProducer.transact
+
+def beside(self, messages, progress, membership):
+    plain = Producer(self._cluster.producer_config("beside"))
+    for message in messages:
+        partition = -1 if message.partition is None else message.partition
+        plain.produce(message.topic, message.value, message.key, partition, headers=list(message.headers))
+    plain.flush()
+    if fails(len(messages)):
+        return Aborted("made to fail", {})
+    return transact(self, [], progress, membership)
+
+TransactionalProducer.transact = beside
 """,
 }
 """Guards of the worker, by what a worker without it does."""

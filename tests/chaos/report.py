@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import confluent_kafka
 
 from benchmarks.machine import describe_machine
 from tests.kafka_broker import KAFKA_VERSION
+from tests.stack.command import ROOT
 
 from .run import EXACTLY_ONCE
 
@@ -25,12 +27,10 @@ def as_fields(outcome: Outcome) -> dict[str, Any]:
 def as_text(outcome: Outcome) -> str:
     """A line for each thing to know."""
     plan, verdict, on = outcome.plan, outcome.verdict, _versions()
-    is_exactly_once = plan.delivery == EXACTLY_ONCE
-    second_answers = "0 allowed" if is_exactly_once else "allowed, counted"
-    # What fails on purpose is the producer of at-least-once; transactions are left alone.
-    failing = 0.0 if is_exactly_once else plan.failing_publishes
+    second_answers = "0 allowed" if plan.delivery == EXACTLY_ONCE else "allowed, counted"
     lines = {
         "seed": f"{plan.seed}, {plan.delivery}, {plan.workers} workers, encoder {plan.encoder}",
+        "of": str(on["commit"]),
         "on": f"Kafka {on['kafka']}, librdkafka {on['librdkafka']}, Python {on['python']}, {on['cores']} cores",
         "took": f"{outcome.seconds:,.0f} s, {verdict.answered / outcome.seconds:,.0f} requests/s",
         "requests": f"{outcome.sent:,} sent, {verdict.acknowledged:,} acknowledged, {verdict.answered:,} answered",
@@ -39,12 +39,13 @@ def as_text(outcome: Outcome) -> str:
         "our fault": f"{verdict.given_up:,}",
         "ends": ", ".join(f"{count:,} {end}" for end, count in verdict.ends.items()),
         "faults": ", ".join(f"{count} x {kind}" for kind, count in outcome.done.items()) or "none",
-        "publishes": f"about {failing:,.0f} meant to fail, as many to take long",
+        "publishes": f"{outcome.failed_publishes:,} made to fail, {outcome.slow_publishes:,} made to take long",
         "commits": f"looked at {verdict.samples:,} times, {verdict.samples_in_the_middle:,} of them with requests "
         f"open; {outcome.looks_missed} looks that the broker did not answer",
         "not committed": f"{outcome.uncommitted:,} of what was answered, after the last worker had drained",
         "longest silence": f"{outcome.longest_silence_seconds:.1f} s between two answers",
         "own ends": "; ".join(outcome.ended_by_themselves) or "no worker ended that was not told to",
+        "left out": ", ".join(outcome.left_out) or "nothing that was to go wrong",
         "violations": ", ".join(f"{count:,} {kind}" for kind, count in verdict.violations.items()) or "none",
     }
     told = [f"{name:16} {text}" for name, text in lines.items()]
@@ -53,7 +54,11 @@ def as_text(outcome: Outcome) -> str:
 
 def _versions() -> dict[str, Any]:
     machine = describe_machine()
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
     return {
+        "commit": asked.stdout.strip() or "no commit",
         "kafka": KAFKA_VERSION,
         "librdkafka": confluent_kafka.libversion()[0],
         "python": platform.python_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import time
 import uuid
@@ -15,7 +16,7 @@ from transport.cluster import Cluster
 from transport.settings import KafkaSettings
 from transport.topic_setup import create_topics
 
-from .broken import FAILING_SHARE, worker_script
+from .broken import DICE, FAILING_SHARE, MADE_SLOW, MADE_TO_FAIL, worker_script
 from .checker import Checker
 from .faults import Faults, Fleet
 from .reference import Reference
@@ -54,7 +55,7 @@ class Plan:
     backlog: int = 20_000
     """Requests that may be sent and not answered."""
     failing_publishes: float = 200.0
-    """About how many publishes are made to fail, and how many to take long."""
+    """About how many publishes are made to fail, and how many to take long; of a transaction, all of it."""
     session_seconds: float = 6.0
     commit_every_seconds: float = 0.2
     look_every_seconds: float = 0.2
@@ -74,6 +75,9 @@ class Outcome:
     sent: int
     done: Mapping[str, int]
     """Faults that happened, by kind."""
+    failed_publishes: int
+    slow_publishes: int
+    """Publishes that were made to."""
     uncommitted: int
     """Answered messages that the last commits, after all workers had drained, do not cover."""
     ended_by_themselves: Sequence[str]
@@ -84,8 +88,25 @@ class Outcome:
 
     @property
     def holds(self) -> bool:
-        """Whether every promise was kept, by a run that came to its end."""
-        return self.verdict.holds and self.verdict.acknowledged == self.sent
+        """Whether every promise was kept, by a run that came to its end and in which all went wrong that was to."""
+        return (
+            self.verdict.holds
+            and self.verdict.acknowledged == self.sent
+            and self.uncommitted == 0
+            and self.verdict.samples_in_the_middle > 0
+            and not self.left_out
+        )
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Kinds of faults that the plan has, and that did not happen; none where it was to be cut short."""
+        if self.plan.most_seconds is not None:
+            return ()
+        planned = [kind.value for kind, count in self.plan.faults.items() if self.done.get(kind.value, 0) != count]
+        # Which publishes it hits is left to dice: of fewer than ten meant to, there may be none.
+        meant_to = self.plan.failing_publishes >= 10
+        made_to = {"publishes fail": self.failed_publishes, "publishes take long": self.slow_publishes}
+        return planned + [kind for kind, count in made_to.items() if meant_to and not count]
 
 
 def run(
@@ -115,7 +136,8 @@ def run(
     checker = Checker(traffic, plan.requests, Reference(plan.encoder), exactly_once=exactly_once)
     started_at = time.monotonic()
     with ExitStack() as leaving:
-        fleet = Fleet(lambda: _worker(plan, bootstrap, topics), plan.workers)
+        numbers = itertools.count()
+        fleet = Fleet(lambda: _worker(plan, bootstrap, topics, next(numbers)), plan.workers)
         if logs is not None:
             leaving.callback(_keep_logs, logs, fleet, broker)
         leaving.callback(fleet.kill)
@@ -156,6 +178,8 @@ def run(
         verdict=checker.verdict(),
         sent=sending.sent,
         done={kind.value: faults.done[kind] for kind in FaultKind if faults.done[kind]},
+        failed_publishes=sum(worker.stderr.count(MADE_TO_FAIL) for worker in fleet.everyone),
+        slow_publishes=sum(worker.stderr.count(MADE_SLOW) for worker in fleet.everyone),
         uncommitted=checker.uncommitted(),
         ended_by_themselves=fleet.ended_by_themselves,
         longest_silence_seconds=watching.longest_silence_seconds,
@@ -195,7 +219,7 @@ def _keep_logs(folder: Path, fleet: Fleet, broker: KafkaBroker | None) -> None:
         shutil.copy(broker.log_file, folder / "broker.log")
 
 
-def _worker(plan: Plan, bootstrap: str, topics: TopicNames) -> Command:
+def _worker(plan: Plan, bootstrap: str, topics: TopicNames, number: int) -> Command:
     flags = ["--bootstrap", bootstrap, "--prefix", topics.prefix, "--encoder", plan.encoder, *plan.worker_flags]
     if plan.delivery == EXACTLY_ONCE:
         flags += ["--delivery", EXACTLY_ONCE]
@@ -204,6 +228,7 @@ def _worker(plan: Plan, bootstrap: str, topics: TopicNames) -> Command:
         *flags,
         script=worker_script(plan.removed),
         environment={
+            DICE: f"{plan.seed} {number}",
             FAILING_SHARE: str(plan.failing_publishes / plan.requests),
             "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": str(plan.session_seconds),
             "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": str(plan.commit_every_seconds),

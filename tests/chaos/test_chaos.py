@@ -38,8 +38,6 @@ def test_twenty_thousand_requests_are_answered_whatever_breaks(delivery: str, ka
 
     assert outcome.holds, as_text(outcome)
     assert outcome.sent == plan.requests
-    assert outcome.done == {kind.value: count for kind, count in FAULTS.items()}
-    assert outcome.uncommitted == 0
     # A worker killed again and again at one place may take a request there for the cause.
     assert outcome.verdict.given_up <= FAULTS[FaultKind.KILL_WORKER]
     assert outcome.verdict.samples_in_the_middle >= 10

@@ -5,22 +5,28 @@ from __future__ import annotations
 import pytest
 
 from .report import as_text
-from .run import Plan, run
+from .run import EXACTLY_ONCE, Plan, run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("removed", "violation"),
+    ("delivery", "removed", "violation"),
     [
-        ("commits what was read", "ahead"),
-        ("commits before the broker has the answer", "ahead"),
-        ("drops an answer that could not be published", "lost"),
+        ("at-least-once", "commits what was read", "ahead"),
+        ("at-least-once", "commits before the broker has the answer", "ahead"),
+        ("at-least-once", "drops an answer that could not be published", "lost"),
+        (EXACTLY_ONCE, "drops what was in an aborted transaction", "lost"),
+        (EXACTLY_ONCE, "commits in a transaction what it has read", "ahead"),
+        (EXACTLY_ONCE, "publishes beside its transactions", "duplicate"),
     ],
 )
-def test_a_worker_without_a_guard_is_caught(removed: str, violation: str, kafka_bootstrap: str) -> None:
+def test_a_worker_without_a_guard_is_caught(
+    delivery: str, removed: str, violation: str, kafka_bootstrap: str
+) -> None:
     plan = Plan(
         seed=1,
         requests=3000,
+        delivery=delivery,
         workers=1,
         seconds=2,
         failing_publishes=30,

@@ -27,6 +27,8 @@ GOOD = Outcome(
     ),
     sent=1000,
     done={"worker killed": 2},
+    failed_publishes=210,
+    slow_publishes=190,
     uncommitted=0,
     ended_by_themselves=[],
     longest_silence_seconds=6.2,
@@ -47,6 +49,7 @@ def test_a_report_names_seed_versions_faults_and_figures() -> None:
         "Kafka 4.3.1",
         "librdkafka",
         "2 x worker killed",
+        "210 made to fail, 190 made to take long",
         "17 (allowed",
         "50 requests/s",
     ):
@@ -77,8 +80,23 @@ def test_under_exactly_once_a_report_says_that_no_second_answer_is_allowed() -> 
     [
         _with_verdict(violations={"wrong": 1}),
         _with_verdict(acknowledged=999),
+        _with_verdict(samples_in_the_middle=0),
+        replace(GOOD, uncommitted=1),
+        replace(GOOD, done={"worker killed": 1}),
+        replace(GOOD, failed_publishes=0),
+        replace(GOOD, slow_publishes=0),
     ],
 )
-def test_a_run_with_a_promise_broken_or_a_request_unacknowledged_does_not_hold(bad: Outcome) -> None:
+def test_a_run_that_broke_a_promise_or_was_not_what_it_was_to_be_does_not_hold(bad: Outcome) -> None:
     assert GOOD.holds
     assert not bad.holds
+
+
+def test_what_was_to_go_wrong_and_did_not_is_named() -> None:
+    text = as_text(replace(GOOD, done={}, failed_publishes=0))
+
+    assert "left out         worker killed, publishes fail" in text
+
+
+def test_a_run_that_is_cut_short_leaves_nothing_out() -> None:
+    assert replace(GOOD, plan=replace(GOOD.plan, most_seconds=5), done={}).holds

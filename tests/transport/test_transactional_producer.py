@@ -141,6 +141,35 @@ def test_a_message_that_cannot_be_published_aborts_all_and_is_named(
     assert bench.committed() == 2
 
 
+class _Slowly(list[Outgoing]):
+    """Messages of which the last takes a while to come."""
+
+    def __init__(self, messages: list[Outgoing], seconds: float) -> None:
+        super().__init__(messages)
+        self._seconds = seconds
+
+    def __iter__(self) -> Iterator[Outgoing]:
+        yield from self[:-1]
+        time.sleep(self._seconds)
+        yield self[-1]
+
+
+def test_an_abort_while_the_transaction_before_still_ends_is_survived(kafka: Testbed, bench: Bench) -> None:
+    # For milliseconds the broker refuses the partitions of the second: some of these turns fall into them.
+    topic = kafka.new_topic(24)
+    many = [bench.message(bytes(1000), topic=topic, partition=number % 24) for number in range(300)]
+    at_fault = bench.message(b"v", topic=topic, partition=77)
+
+    for turn in range(40):
+        assert bench.transact(*many, offset=1) is None
+        aborted = bench.producer.transact(
+            _Slowly([*many[:24], at_fault], 0.0005 * 1.1**turn), up_to(1), bench.membership
+        )
+
+        assert aborted is not None
+        assert list(aborted.faults) == [24]
+
+
 def test_offsets_of_an_earlier_generation_abort_and_blame_no_message(kafka: Testbed) -> None:
     requests, group = kafka.new_topic(2), f"{GROUP}-{uuid.uuid4().hex}"
     kafka.publish(requests, b"a")
