@@ -58,6 +58,7 @@ kafka: $(INSTALLED)  ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C, need
 
 chaos: $(INSTALLED_TESTS)  ## a million requests while workers and broker are killed, needs Java 17 and Maven (SEED=, ARGS="--requests 100000")
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --report chaos-report.json $(ARGS)
+	$(BIN)/python -m pytest -m chaos
 
 benchmarks: $(INSTALLED_TESTS)  ## measure everything on this machine, hours, and draw it into docs/benchmarks.md (BOOTSTRAP=host:port)
 	$(BIN)/python -m benchmarks.everything --bootstrap "$(BOOTSTRAP)"

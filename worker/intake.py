@@ -162,7 +162,14 @@ class Intake:
         self._polled_at = now
         if self._isolation.is_on:
             return consumer.poll(self._offsets.attempts.at_once, 0 if self._held else _POLL_SECONDS)
-        return consumer.poll(1 if self._held else _POLL_MESSAGES, _POLL_SECONDS)
+        return consumer.poll(1 if self._held else min(_POLL_MESSAGES, self._room), _POLL_SECONDS)
+
+    @property
+    def _room(self) -> int:
+        """Messages that may come of any one partition that is read, which is below its bound."""
+        tracker = self._offsets.tracker
+        past = max((tracker.pending(partition) for partition in tracker.assigned - self._paused), default=0)
+        return max(1, self._max_past_watermark - past)
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""

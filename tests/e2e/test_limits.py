@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import pytest
 from confluent_kafka import KafkaError, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from schemas import codec
 from schemas import headers as names
 from schemas.headers import encode_partition
 from schemas.requests import MAX_INPUTS, EncodingFormat, Truncate
 from schemas.topics import REQUESTS, REQUESTS_INTERACTIVE, Lane
+from tests.stack.command import run_command
 from worker.encoder.null import DIM, MAX_TOKENS, NullEncoder, NullTokenizer
 
 from .place import MAX_MESSAGE_BYTES
@@ -37,6 +45,40 @@ FUTURE, PAST = b"4102444800000", b"1000"
 
 def _body(request_id: str, **fields: object) -> bytes:
     return json.dumps({"id": request_id, "model": MODEL, "input": "x", **fields}).encode()
+
+
+# --- the start --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["message.max.bytes", "receive.message.max.bytes"])
+@pytest.mark.parametrize("command", [["worker", "--encoder", "null"], ["api", "--port", "0"]], ids=["worker", "api"])
+def test_who_could_not_send_or_read_the_largest_message_does_not_start_and_names_the_option(
+    command: list[str], option: str, kafka_place: Place
+) -> None:
+    status, ended = run_command(*command, *kafka_place.flags, "--kafka", f"{option}=100000")
+
+    assert status == 2
+    [line] = ended.own_lines
+    assert line.startswith(f"kafka-embeddings: librdkafka option {option}=100000 is too small")
+
+
+@pytest.mark.slow
+def test_a_worker_one_of_whose_topics_takes_too_little_does_not_start_and_names_the_topics_setting(
+    kafka_place: Place,
+) -> None:
+    topic = kafka_place.topics.dead_letters
+    entry = ConfigEntry("max.message.bytes", "1000000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": kafka_place.bootstrap, "log_level": 0})
+    admin.incremental_alter_configs([resource])[resource].result(timeout=10)
+
+    status, ended = run_command("worker", *kafka_place.flags, "--encoder", "null")
+
+    assert status == 2
+    [line] = ended.own_lines
+    assert line.startswith(f"kafka-embeddings: topic {topic} takes messages of 1000000 bytes")
+    assert "raise its max.message.bytes" in line
 
 
 # --- the largest request ----------------------------------------------------------------------------------

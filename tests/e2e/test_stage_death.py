@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -11,8 +12,12 @@ from confluent_kafka.admin import AdminClient
 from schemas.topics import Lane
 from worker.attempts import Attempt
 
+from .conftest import kafka_place_on
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from tests.kafka_broker import KafkaBroker
 
     from .conftest import WorkerProcess
     from .place import Place
@@ -61,6 +66,61 @@ def test_a_worker_one_of_whose_stages_dies_exits_with_status_1_names_it_and_comm
     assert set(kafka_place.committed(Lane.BULK).values()) <= {0}
     # It may be the request's doing: the next worker looks more closely.
     assert kafka_place.remembered(Lane.BULK) == {Attempt(1, 1)}
+
+
+_LOSES_ITS_DEVICE: Final = """
+from worker.encoder.device_errors import device_error
+from worker.encoder.null import NullEncoder
+
+def lost(*_):
+    raise device_error(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+NullEncoder.encode = lost
+
+from cli.main import run
+
+run()
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_loses_its_device_exits_with_status_1_says_so_and_commits_nothing(
+    kafka_place: Place, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    worker = start_worker(kafka_place, "--encoder", "null", script=_LOSES_ITS_DEVICE)
+
+    kafka_place.send({"id": "a", "model": "all-MiniLM-L6-v2", "input": "x"})
+    kafka_place.flush()
+
+    assert worker.command.wait(60) == 1
+    assert worker.command.own_lines[-1].startswith("kafka-embeddings: the device is lost, a new process is needed")
+    assert set(kafka_place.committed(Lane.BULK).values()) <= {0}
+    # It may be the request's doing.
+    assert kafka_place.remembered(Lane.BULK) == {Attempt(1, 1)}
+
+
+@pytest.mark.slow
+def test_a_worker_whose_broker_is_silent_when_it_is_told_to_stop_gives_up_in_time_and_says_what_that_means(
+    kafka_broker: KafkaBroker, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    place = kafka_place_on(kafka_broker.bootstrap)
+    # Nothing is committed before it is told to stop.
+    seldom = {"KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": "600"}
+    worker = start_worker(place, "--encoder", "null", "--drain-timeout", "1", environment=seldom)
+    place.send({"id": "a", "model": "all-MiniLM-L6-v2", "input": "x"})
+    place.flush()
+    place.reader(place.topics.responses).until_count(1)
+
+    kafka_broker.pause()
+    worker.command.signal(signal.SIGTERM)
+    status = worker.command.wait(60)
+    kafka_broker.resume()
+
+    assert status == 1
+    assert worker.command.own_lines[-1] == (
+        "kafka-embeddings: the broker did not take the last commits in time: what it lacks is answered again"
+    )
+    assert "Traceback" not in worker.log
 
 
 @pytest.mark.slow

@@ -237,6 +237,8 @@ class FakeConsumer:
         """How often it is not told yet what the group has."""
         self.retention_losses: dict[int, int] = {}
         self.first_offsets: dict[int, int] = {}
+        self.asked_for = 0
+        """Most messages that the last poll may give."""
         self.closed = False
         self.events: list[str] = []
         self.place: Membership | None = Membership("embedding.requests", object())
@@ -257,6 +259,7 @@ class FakeConsumer:
         if not self._steps:
             self._when_done()
             return []
+        self.asked_for = max_messages
         messages = self._steps.popleft()(self) or []
         for message in messages:
             self._begins.setdefault(message.partition, message.offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -371,6 +372,21 @@ def test_a_partition_pauses_ten_thousand_messages_past_its_watermark_and_the_oth
     )
     assert bench.consumer.events == ["9,999", "pause [0]", "answered but the first", "resume [0]"]
     assert bench.offsets.tracker.pending(0) == 0
+
+
+def test_never_more_is_read_past_a_watermark_than_the_bound_leaves_room_for() -> None:
+    bench = Bench(max_past_watermark=700)
+    waiting = deque(requests(*range(1000)))
+    pending: list[int] = []
+
+    def give_all_that_may_come(consumer: FakeConsumer) -> list[Message]:
+        pending.append(bench.offsets.tracker.pending(0))
+        if 0 in consumer.paused:
+            return []
+        return [waiting.popleft() for _ in range(min(consumer.asked_for, len(waiting)))]
+
+    bench.run(assign(0), *[give_all_that_may_come] * 5)
+    assert pending == [0, 512, 700, 700, 700]
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 10])
