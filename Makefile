@@ -56,7 +56,7 @@ format: $(INSTALLED_TESTS)  ## rewrite the code in its one format
 kafka: $(INSTALLED)  ## a real Apache Kafka on 127.0.0.1:9092 until Ctrl-C, needs Java 17 and Maven (PORT=, DATA=)
 	@$(FOREGROUND) $(BIN)/python -m tests.kafka_broker --port $(PORT) --data "$(DATA)"; exit $$?
 
-chaos: $(INSTALLED_TESTS)  ## a million requests while workers and broker are killed, needs Java 17 and Maven (SEED=, ARGS="--requests 100000")
+chaos: $(INSTALLED_TESTS)  ## a million requests while workers and broker are killed, and the longest tests; needs Java 17 and Maven (SEED=, ARGS="--requests 100000")
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --report chaos-report.json $(ARGS)
 	$(BIN)/python -m pytest -m chaos
 

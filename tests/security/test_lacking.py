@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AclBinding, AclOperation
+from confluent_kafka.admin import AclBinding, AclOperation, ResourceType
 
 from client.access import check_may_ask, check_may_read
 from client.workers import WorkersView
@@ -115,10 +115,23 @@ def test_a_client_that_may_ask_one_model_only_is_let_in_while_a_worker_of_it_liv
     assert f"do not let api {in_words(other)}: allow it" in str(lacking.value)
 
 
-def _on(name: str, right: AclBinding) -> AclBinding:
-    """The same right on another topic."""
+def test_who_may_only_describe_its_transactional_ids_is_refused_and_told_of_the_right_to_write(here: Guarded) -> None:
+    [write] = [
+        right for right in rights("worker-once", here.prefix) if right.restype is ResourceType.TRANSACTIONAL_ID
+    ]
+    describe = _on(write.name, write, AclOperation.DESCRIBE)
+    here.broker.allow(describe)
+
+    with here.broker.without(write), pytest.raises(AccessDeniedError) as lacking:
+        _CHECKS["worker-once"](_cluster(here, "worker-once"), here.place.topics)
+
+    assert f"do not let worker-once {in_words(write)}: allow it" in str(lacking.value)
+
+
+def _on(name: str, right: AclBinding, operation: AclOperation | None = None) -> AclBinding:
+    """The same right on another resource, or for another operation."""
     pattern, who, host = right.resource_pattern_type, right.principal, right.host
-    return AclBinding(right.restype, name, pattern, who, host, right.operation, right.permission_type)
+    return AclBinding(right.restype, name, pattern, who, host, operation or right.operation, right.permission_type)
 
 
 def _say_beat(here: Guarded, slug: str) -> None:
