@@ -9,8 +9,8 @@ FAILING_SHARE: Final = "CHAOS_FAILING_SHARE"
 DICE: Final = "CHAOS_DICE"
 """Variable: what decides which of a worker's publishes these are."""
 SLOW_SECONDS: Final = 0.2
-MOST_ABORTED: Final = 0.25
-"""Share of transactions."""
+MOST_ABORTED: Final = "CHAOS_MOST_ABORTED"
+"""Variable: the largest share of transactions that fail, and again of those that take long."""
 MADE_TO_FAIL: Final = '{"chaos": "a publish is made to fail"}'
 MADE_SLOW: Final = '{"chaos": "a publish is made to take long"}'
 """Lines on standard error, one for each."""
@@ -20,12 +20,13 @@ import os, random, sys, time
 from transport.producer import DeliveringProducer, DeliveryFailure, FailureKind
 from transport.transactional_producer import TransactionalProducer, _MustAbortError
 
+most_aborted = float(os.environ.get("{MOST_ABORTED}", 0))
 share_of_publishes, dice = float(os.environ.get("{FAILING_SHARE}", 0)), random.Random(os.environ.get("{DICE}"))
 try_produce, produce_all = DeliveringProducer.try_produce, TransactionalProducer._produce
 
 def fails(messages=1):
     # A transaction fails as a whole, and one of thousands of messages must have its chance.
-    share, roll = min(share_of_publishes * messages, {MOST_ABORTED}), dice.random()
+    share, roll = min(share_of_publishes * messages, most_aborted), dice.random()
     if roll < share:
         print('{MADE_TO_FAIL}', file=sys.stderr, flush=True)
     elif roll < 2 * share:

@@ -16,7 +16,7 @@ from transport.cluster import Cluster
 from transport.settings import KafkaSettings
 from transport.topic_setup import create_topics
 
-from .broken import DICE, FAILING_SHARE, MADE_SLOW, MADE_TO_FAIL, worker_script
+from .broken import DICE, FAILING_SHARE, MADE_SLOW, MADE_TO_FAIL, MOST_ABORTED, worker_script
 from .checker import Checker
 from .faults import Faults, Fleet
 from .reference import Reference
@@ -56,6 +56,8 @@ class Plan:
     """Requests that may be sent and not answered."""
     failing_publishes: float = 200.0
     """About how many publishes are made to fail, and how many to take long; of a transaction, all of it."""
+    most_aborted: float = 0.05
+    """Share of transactions that this may do it to, however many messages they hold."""
     session_seconds: float = 6.0
     commit_every_seconds: float = 0.2
     look_every_seconds: float = 0.2
@@ -229,6 +231,7 @@ def _worker(plan: Plan, bootstrap: str, topics: TopicNames, number: int) -> Comm
         script=worker_script(plan.removed),
         environment={
             DICE: f"{plan.seed} {number}",
+            MOST_ABORTED: str(plan.most_aborted),
             FAILING_SHARE: str(plan.failing_publishes / plan.requests),
             "KAFKA_EMBEDDINGS_KAFKA__SESSION_TIMEOUT_SECONDS": str(plan.session_seconds),
             "KAFKA_EMBEDDINGS_COMMIT_EVERY_SECONDS": str(plan.commit_every_seconds),

@@ -30,6 +30,7 @@ def test_a_worker_without_a_guard_is_caught(
         workers=1,
         seconds=2,
         failing_publishes=30,
+        most_aborted=0.3,
         commit_every_seconds=0.02,
         look_every_seconds=0.02,
         patience_seconds=2,
