@@ -87,7 +87,7 @@ def writing(*topics: str) -> list[Right]:
 def check_access(cluster: Cluster, needed: Collection[Right]) -> None:
     """Hold what the brokers allow against what is needed. Topics that are not there count as allowed.
 
-    So do transactional ids, of which brokers do not tell: `TransactionalProducer.start` finds out about its own.
+    Transactional ids do as well, for brokers do not tell: `TransactionalProducer.start` finds out about its own.
 
     Blocks up to 10 s for the topics, and as long for the groups, where the brokers do not answer.
 

@@ -34,6 +34,8 @@ log = structlog.get_logger("transport")
 _START_SECONDS: Final = 60.0
 _START_STEP_SECONDS: Final = 5.0
 _AGAIN_AFTER_SECONDS: Final = 0.1
+_SETTLE_SECONDS: Final = 3.0
+"""A transaction is aborted then whether the broker knows of it or not: it must be over before its timeout."""
 _UNKNOWN_AFTER_MS: Final = 2000
 """A topic absent this long is unknown. librdkafka's 30 s would outlast the transaction."""
 
@@ -292,16 +294,19 @@ class TransactionalProducer:
                 return
 
     def _settle(self) -> None:
-        """Wait until the broker knows the partitions of what was handed over.
+        """Wait until the broker knows the partitions of what was handed over, or librdkafka has given it up.
 
         While it does not, for it still ends the transaction before, there is none to abort: it takes the abort for
-        one of that, refuses it, and librdkafka 2.16.0 gives up.
+        one of that, refuses it, and librdkafka 2.16.0 gives up (its issue 4849).
         """
+        until = time.monotonic() + _SETTLE_SECONDS
         try:
-            self._producer.flush()
+            while self._producer.flush(_AGAIN_AFTER_SECONDS) and self._kept() is None and time.monotonic() < until:
+                pass
         except KafkaException as error:
             if verdict_of(error.args[0]) is Verdict.FATAL:
                 self._raise(error)
+            log.warning("kafka trouble before an abort", error=error.args[0].str())
 
     def _serve_callbacks(self, seconds: float) -> None:
         """Let deliveries be told. A fatal error is raised here as well, by whichever call meets it first."""
@@ -313,12 +318,19 @@ class TransactionalProducer:
     def _raise_kept(self, error: KafkaException) -> NoReturn:
         """What came before librdkafka refused: it keeps that, and tells it to the calls of transactions."""
         told: KafkaError = error.args[0]
+        kept = self._kept()
+        if kept is not None:
+            self._raise(kept)
+        raise _MustAbortError(f"{told.name()}: {told.str()}") from error
+
+    def _kept(self) -> KafkaException | None:
+        """The error that librdkafka keeps of the transaction under way; None: it has none."""
         try:
             self._producer.begin_transaction()
         except KafkaException as kept:
             if kept.args[0].fatal() or kept.args[0].txn_requires_abort():
-                self._raise(kept)
-        raise _MustAbortError(f"{told.name()}: {told.str()}") from error
+                return kept
+        return None
 
     def _raise(self, error: KafkaException) -> NoReturn:
         reason: KafkaError = error.args[0]

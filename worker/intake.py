@@ -102,6 +102,7 @@ class Intake:
         self._isolation = isolation
         self._sizes = sizes
         self._max_past_watermark = max_past_watermark
+        self._most_polled = min(_POLL_MESSAGES, max(1, max_past_watermark // 2))
         self._gaps_are_losses = gaps_are_losses
         self._revoke_timeout_seconds = revoke_timeout_seconds
         self._clock_skew_ms = clock_skew_seconds * 1000
@@ -161,15 +162,9 @@ class Intake:
             return []
         self._polled_at = now
         if self._isolation.is_on:
-            return consumer.poll(self._offsets.attempts.at_once, 0 if self._held else _POLL_SECONDS)
-        return consumer.poll(1 if self._held else min(_POLL_MESSAGES, self._room), _POLL_SECONDS)
-
-    @property
-    def _room(self) -> int:
-        """Messages that may come of any one partition that is read, which is below its bound."""
-        tracker = self._offsets.tracker
-        past = max((tracker.pending(partition) for partition in tracker.assigned - self._paused), default=0)
-        return max(1, self._max_past_watermark - past)
+            at_once = min(self._offsets.attempts.at_once, self._most_polled)
+            return consumer.poll(at_once, 0 if self._held else _POLL_SECONDS)
+        return consumer.poll(1 if self._held else self._most_polled, _POLL_SECONDS)
 
     def _drain(self, consumer: GroupConsumer, until: float) -> None:
         """Stay a member, reading nothing, while what was read is answered."""
@@ -206,9 +201,12 @@ class Intake:
         self._paused = wanted
 
     def _pause_at(self, partition: int) -> int:
-        """Pauses at the bound, resumes at half of it: a pause throws the prefetch away."""
+        """Pauses where one more poll could lead beyond the bound, resumes at half of it.
+
+        A pause throws the prefetch away, so it should not be one of many.
+        """
         bound = self._max_past_watermark
-        return max(1, bound // 2) if partition in self._paused else bound
+        return max(1, bound // 2) if partition in self._paused else bound - self._most_polled + 1
 
     # --- partitions come and go (called inside poll and close) ----------------------------------------
 

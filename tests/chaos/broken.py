@@ -11,6 +11,8 @@ DICE: Final = "CHAOS_DICE"
 SLOW_SECONDS: Final = 0.2
 MOST_ABORTED: Final = "CHAOS_MOST_ABORTED"
 """Variable: the largest share of transactions that fail, and again of those that take long."""
+MOST_FAILED: Final = 0.2
+"""Share of publishes, in runs of few requests."""
 MADE_TO_FAIL: Final = '{"chaos": "a publish is made to fail"}'
 MADE_SLOW: Final = '{"chaos": "a publish is made to take long"}'
 """Lines on standard error, one for each."""
@@ -24,9 +26,8 @@ most_aborted = float(os.environ.get("{MOST_ABORTED}", 0))
 share_of_publishes, dice = float(os.environ.get("{FAILING_SHARE}", 0)), random.Random(os.environ.get("{DICE}"))
 try_produce, produce_all = DeliveringProducer.try_produce, TransactionalProducer._produce
 
-def fails(messages=1):
-    # A transaction fails as a whole, and one of thousands of messages must have its chance.
-    share, roll = min(share_of_publishes * messages, most_aborted), dice.random()
+def is_made_to_fail(share):
+    roll = dice.random()
     if roll < share:
         print('{MADE_TO_FAIL}', file=sys.stderr, flush=True)
     elif roll < 2 * share:
@@ -36,13 +37,18 @@ def fails(messages=1):
 
 def fails_now_and_then(self, topic, *, key, on_delivery, **others):
     # Not those of a document: a broker that fails them fails the later ones too, and so keeps their order.
-    if not topic.endswith(".workers") and not (key or b"").startswith(b"doc-") and fails():
+    is_spared = topic.endswith(".workers") or (key or b"").startswith(b"doc-")
+    if not is_spared and is_made_to_fail(min(share_of_publishes, {MOST_FAILED})):
         on_delivery(DeliveryFailure(FailureKind.TRANSIENT, "made to fail"))
         return True
     return try_produce(self, topic, key=key, on_delivery=on_delivery, **others)
 
+def is_aborted(messages):
+    # It fails as a whole, and one of thousands of messages must have its chance.
+    return is_made_to_fail(min(share_of_publishes * len(messages), most_aborted))
+
 def aborts_now_and_then(self, messages, faults):
-    if not fails(len(messages)):
+    if not is_aborted(messages):
         return produce_all(self, messages, faults)
     produce_all(self, messages[: dice.randrange(len(messages))], faults)
     raise _MustAbortError("made to fail")
@@ -184,15 +190,15 @@ Outbox.cut = commits_what_was_read
 from confluent_kafka import Producer
 from transport.transactional_producer import Aborted, TransactionalProducer
 
-transact = TransactionalProducer.transact
+plains, transact = {}, TransactionalProducer.transact
 
 def beside(self, messages, progress, membership):
-    plain = Producer(self._cluster.producer_config("beside"))
+    plain = plains.get(self) or plains.setdefault(self, Producer(self._cluster.producer_config("beside")))
     for message in messages:
         partition = -1 if message.partition is None else message.partition
         plain.produce(message.topic, message.value, message.key, partition, headers=list(message.headers))
     plain.flush()
-    if fails(len(messages)):
+    if is_aborted(messages):
         return Aborted("made to fail", {})
     return transact(self, [], progress, membership)
 

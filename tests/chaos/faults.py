@@ -96,17 +96,20 @@ class Fleet:
 
     # --- what can be done to one -------------------------------------------------------------------------
 
-    def kill_one(self, place: int, seconds: float) -> None:
-        """SIGKILL, and a new one in its place after a while."""
+    def kill_one(self, place: int, seconds: float) -> bool:
+        """SIGKILL, and a new one in its place after a while; False: it had ended by itself."""
         with self._locks[place]:
             worker = self._workers[place]
             assert worker is not None
+            if not worker.is_running:
+                return False  # `look_after` tells of it.
             worker.kill()
             time.sleep(seconds)
             self._fill(place)
+            return True
 
-    def stop_one(self, place: int, seconds: float) -> None:
-        """SIGSTOP for a while, then SIGCONT."""
+    def stop_one(self, place: int, seconds: float) -> bool:
+        """SIGSTOP for a while, then SIGCONT; False: it had ended by itself."""
         with self._locks[place]:
             worker = self._workers[place]
             assert worker is not None
@@ -115,9 +118,10 @@ class Fleet:
             except AssertionError:
                 if worker.is_running:
                     raise
-                return  # It has ended by itself: `look_after` tells of it.
+                return False  # `look_after` tells of it.
             time.sleep(seconds)
             worker.resume()
+            return True
 
     def restart_one(self, place: int, seconds: float) -> None:
         """SIGTERM; a new one once it has drained."""
@@ -221,9 +225,9 @@ class Faults(threading.Thread):
     def _happen(self, fault: Fault) -> None:
         fleet, seconds = self._fleet, fault.seconds
         if fault.kind is FaultKind.KILL_WORKER:
-            fleet.kill_one(fault.worker, seconds)
+            self._until_it_happens(lambda: fleet.kill_one(fault.worker, seconds))
         elif fault.kind is FaultKind.STOP_WORKER:
-            fleet.stop_one(fault.worker, self._session_seconds + seconds)
+            self._until_it_happens(lambda: fleet.stop_one(fault.worker, self._session_seconds + seconds))
         elif fault.kind is FaultKind.RESTART_WORKER:
             fleet.restart_one(fault.worker, seconds)
         elif fault.kind is FaultKind.JOIN_AND_LEAVE:
@@ -231,6 +235,13 @@ class Faults(threading.Thread):
         else:
             self._harm_broker(fault)
         self.done[fault.kind] += 1
+
+    def _until_it_happens(self, action: Callable[[], bool]) -> None:
+        """A worker that has ended by itself is waited for until another one is in its place."""
+        until = time.monotonic() + _READY_SECONDS
+        while not action():
+            assert time.monotonic() < until, "no worker to do it to"
+            time.sleep(_LOOK_SECONDS)
 
     def _harm_broker(self, fault: Fault) -> None:
         assert self._broker is not None

@@ -30,7 +30,7 @@ def as_text(outcome: Outcome) -> str:
     second_answers = "0 allowed" if plan.delivery == EXACTLY_ONCE else "allowed, counted"
     lines = {
         "seed": f"{plan.seed}, {plan.delivery}, {plan.workers} workers, encoder {plan.encoder}",
-        "of": str(on["commit"]),
+        "code": str(on["commit"]),
         "on": f"Kafka {on['kafka']}, librdkafka {on['librdkafka']}, Python {on['python']}, {on['cores']} cores",
         "took": f"{outcome.seconds:,.0f} s, {verdict.answered / outcome.seconds:,.0f} requests/s",
         "requests": f"{outcome.sent:,} sent, {verdict.acknowledged:,} acknowledged, {verdict.answered:,} answered",
@@ -54,13 +54,18 @@ def as_text(outcome: Outcome) -> str:
 
 def _versions() -> dict[str, Any]:
     machine = describe_machine()
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
     return {
-        "commit": asked.stdout.strip() or "no commit",
+        "commit": _commit(),
         "kafka": KAFKA_VERSION,
         "librdkafka": confluent_kafka.libversion()[0],
         "python": platform.python_version(),
         **{name: machine[name] for name in ("processor", "cores", "system", "packages")},
     }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 EXACTLY_ONCE: Final = "exactly-once"
 _LOOK_SECONDS: Final = 0.05
+_SURELY_SOME: Final = 10
+"""Which publishes fail is left to dice: of fewer meant to, there may be none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class Outcome:
     done: Mapping[str, int]
     """Faults that happened, by kind."""
     failed_publishes: int
+    """Publishes that were made to fail; of a transaction, all of it as one."""
     slow_publishes: int
-    """Publishes that were made to."""
+    """Publishes that were made to take long."""
     uncommitted: int
     """Answered messages that the last commits, after all workers had drained, do not cover."""
     ended_by_themselves: Sequence[str]
@@ -105,10 +108,9 @@ class Outcome:
         if self.plan.most_seconds is not None:
             return ()
         planned = [kind.value for kind, count in self.plan.faults.items() if self.done.get(kind.value, 0) != count]
-        # Which publishes it hits is left to dice: of fewer than ten meant to, there may be none.
-        meant_to = self.plan.failing_publishes >= 10
+        some_must = self.plan.failing_publishes >= _SURELY_SOME
         made_to = {"publishes fail": self.failed_publishes, "publishes take long": self.slow_publishes}
-        return planned + [kind for kind, count in made_to.items() if meant_to and not count]
+        return planned + [kind for kind, count in made_to.items() if some_must and not count]
 
 
 def run(

@@ -33,7 +33,7 @@ def test_a_broker_that_is_silent_has_not_told_where_its_topics_end(kafka_broker:
 
     kafka_broker.pause()
     try:
-        with pytest.raises(KafkaException):
+        with pytest.raises(KafkaException, match="the ends of the answers were not told"):
             ends_of(admin, [("answers", 0)])
     finally:
         kafka_broker.resume()

@@ -185,7 +185,7 @@ class Watching(threading.Thread):
         try:
             progress = self._progress()
             ends = ends_of(self._admin, self._reached)
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             self.last_trouble = str(error)
             self.looks_missed += 1
             # It goes on asking under the leader epochs it has seen, which a restarted broker refuses.
@@ -229,7 +229,7 @@ def ends_of(admin: AdminClient, places: Iterable[tuple[str, int]]) -> dict[tuple
         places: Topics and partitions.
 
     Raises:
-        KafkaException: Not all of them were told.
+        KafkaException, TimeoutError: Not all of them were told.
     """
     wanted = {TopicPartition(*place): OffsetSpec.latest() for place in places}
     told = admin.list_offsets(

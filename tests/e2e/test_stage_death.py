@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -100,7 +101,7 @@ def test_a_worker_that_loses_its_device_exits_with_status_1_says_so_and_commits_
 
 
 @pytest.mark.slow
-def test_a_worker_whose_broker_is_silent_when_it_is_told_to_stop_gives_up_in_time_and_says_what_that_means(
+def test_a_worker_whose_broker_is_silent_when_it_is_told_to_stop_gives_up_and_says_what_that_means(
     kafka_broker: KafkaBroker, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     place = kafka_place_on(kafka_broker.bootstrap)
@@ -109,14 +110,15 @@ def test_a_worker_whose_broker_is_silent_when_it_is_told_to_stop_gives_up_in_tim
     worker = start_worker(place, "--encoder", "null", "--drain-timeout", "1", environment=seldom)
     place.send({"id": "a", "model": "all-MiniLM-L6-v2", "input": "x"})
     place.flush()
-    place.reader(place.topics.responses).until_count(1)
+    with closing(place.reader(place.topics.responses)) as reader:
+        reader.until_count(1)
 
     kafka_broker.pause()
-    worker.command.signal(signal.SIGTERM)
-    status = worker.command.wait(60)
-    kafka_broker.resume()
-
-    assert status == 1
+    try:
+        worker.command.signal(signal.SIGTERM)
+        assert worker.command.wait(60) == 1
+    finally:
+        kafka_broker.resume()
     assert worker.command.own_lines[-1] == (
         "kafka-embeddings: the broker did not take the last commits in time: what it lacks is answered again"
     )

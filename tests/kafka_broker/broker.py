@@ -64,9 +64,12 @@ class KafkaBroker(Startable):
         format_arguments: Further ones for Kafka's tool that formats the data folder.
         controller_port: Port of its controller; 0 takes a free one at each start.
         controller: One that runs apart and is not killed with it, as clusters of some size have them; it is started
-            and stopped with this broker. None: the broker is its own.
+            and stopped with this broker, and brings port and cluster. None: the broker is its own.
         cluster_id: 22 characters of base64; empty makes one.
         heap_mib: Java's largest heap.
+
+    Raises:
+        ValueError: A controller apart, whose data do not last, for a broker whose data do or that has one already.
     """
 
     def __init__(
@@ -82,6 +85,8 @@ class KafkaBroker(Startable):
         cluster_id: str = "",
         heap_mib: int = 512,
     ) -> None:
+        if controller is not None and (data is not None or controller_port or cluster_id):
+            raise ValueError("a controller apart brings port and cluster of its own, and its data do not last")
         self.port = port or free_port()
         self._listeners = listeners
         self._properties = properties
@@ -113,8 +118,18 @@ class KafkaBroker(Startable):
         if _answers_tcp(self.port):
             raise BrokerError(f"port {self.port} is taken: choose another, or stop what listens there")
         self.data.mkdir(parents=True, exist_ok=True)
-        if self._controller is not None:
-            self._controller.start()
+        try:
+            if self._controller is not None:
+                self._controller.start()
+            self._run()
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            if self._controller is not None:
+                self._controller.stop()
+            raise
+
+    def _run(self) -> None:
         properties = self.data / "server.properties"
         properties.write_text(
             server_properties(
@@ -134,11 +149,6 @@ class KafkaBroker(Startable):
             heap_mib=self._heap_mib,
             to_remove=self.data if self._data_is_temporary else None,
         )
-        try:
-            self._wait_until_it_answers()
-        except BaseException:
-            self.kill()
-            raise
 
     def wait(self) -> int:
         """Block until the process ends, and return its exit code."""
@@ -177,10 +187,9 @@ class KafkaBroker(Startable):
             shutil.rmtree(self.data, ignore_errors=True)
 
     def log_tail(self) -> str:
-        """The last lines the broker wrote, its own and Java's."""
-        if not self.log_file.is_file():
-            return "(no log)"
-        return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])
+        """The last lines that broker and controller wrote, their own and Java's."""
+        logs = [self.log_file] if self._controller is None else [self.log_file, self._controller.log_file]
+        return "\n".join(map(_tail, logs))
 
     def format(self, properties: Path) -> None:
         """Make the data folder a broker's.
@@ -211,7 +220,7 @@ class KafkaBroker(Startable):
     def _signal(self, how: signal.Signals) -> None:
         if self._process is None:
             raise BrokerError("not started")
-        self._process.signal(how)
+        self._process.send(how)
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
@@ -223,3 +232,9 @@ def _answers_tcp(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _tail(log: Path) -> str:
+    if not log.is_file():
+        return "(no log)"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:])

@@ -25,6 +25,8 @@ class KafkaController:
     def __init__(self) -> None:
         self.port = free_port()
         self.cluster_id = new_cluster_id()
+        self._data = Path(tempfile.mkdtemp(prefix="kafka-controller-"))
+        self.log_file = self._data / "controller.log"
         self._process: KafkaProcess | None = None
 
     def start(self) -> None:
@@ -33,19 +35,18 @@ class KafkaController:
         Raises:
             BrokerError: Its data folder cannot be made.
         """
-        if self._process is not None:
+        if self._process is not None and self._process.exit_code is None:
             return
-        self._data = Path(tempfile.mkdtemp(prefix="kafka-controller-"))
+        self._data.mkdir(exist_ok=True)
         properties = self._data / "server.properties"
         properties.write_text(controller_properties(self.port, self._data / "log"))
-        format_folder(properties, self.cluster_id)
-        self._process = KafkaProcess(
-            properties, self._data / "controller.log", heap_mib=_HEAP_MIB, to_remove=self._data
-        )
+        if not (self._data / "log" / "meta.properties").is_file():
+            format_folder(properties, self.cluster_id)
+        self._process = KafkaProcess(properties, self.log_file, heap_mib=_HEAP_MIB, to_remove=self._data)
 
     def stop(self) -> None:
         """End it, and remove its data."""
         if self._process is not None:
             self._process.end(signal.SIGKILL)
             self._process = None
-            shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)

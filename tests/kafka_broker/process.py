@@ -47,12 +47,17 @@ class KafkaProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "guard", str(self._process.pid), str(to_remove or "")],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            self._guard = subprocess.Popen(
+                ["sh", "-c", _GUARD, "guard", str(self._process.pid), str(to_remove or "")],
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except BaseException:
+            self.send(signal.SIGKILL)
+            self._process.wait()
+            raise
 
     @property
     def exit_code(self) -> int | None:
@@ -63,18 +68,18 @@ class KafkaProcess:
         """Block until it ends, and return its exit code."""
         return self._process.wait()
 
-    def signal(self, how: signal.Signals) -> None:
+    def send(self, how: signal.Signals) -> None:
         """Send a signal to it and what it has started, where it still runs."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, how)
 
     def end(self, how: signal.Signals) -> None:
         """Send a signal and wait until it is gone, by SIGKILL if need be."""
-        self.signal(how)
+        self.send(how)
         try:
             self._process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
+            self.send(signal.SIGKILL)
             self._process.wait()
         # The guard goes with it: once the pipe closes it would remove the data that a restart needs.
         self._guard.kill()

@@ -105,12 +105,16 @@ class SecuredBroker(KafkaBroker):
             added.result(_BOUND_SECONDS)
         self._wait_until(lambda known: all(str(one) in known for one in bindings))
 
-    @contextmanager
-    def without(self, *bindings: AclBinding) -> Iterator[None]:
-        """Take ACLs away for a while."""
+    def forbid(self, *bindings: AclBinding) -> None:
+        """Take ACLs away; out of force when this returns."""
         for removed in self._operator.delete_acls([_exactly(one) for one in bindings]).values():
             assert removed.result(_BOUND_SECONDS)
         self._wait_until(lambda known: not any(str(one) in known for one in bindings))
+
+    @contextmanager
+    def without(self, *bindings: AclBinding) -> Iterator[None]:
+        """Take ACLs away for a while."""
+        self.forbid(*bindings)
         try:
             yield
         finally:

@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.topics import RESPONSES, TopicNames
 
 from .broker import KafkaBroker
+from .controller import KafkaController
 from .distribution import KAFKA_VERSION, java_major, why_no_kafka
 from .process import BrokerError, free_port
 from .properties import server_properties
@@ -122,6 +123,18 @@ def test_data_survive_kill_9_and_restart_on_the_same_port(kafka_broker: KafkaBro
 
     assert kafka_broker.bootstrap == before
     assert _consume_one(before, "kept").value() == b"before the kill"
+
+
+def test_a_controller_apart_lives_on_while_its_broker_is_dead_and_ends_when_the_broker_is_stopped(
+    kafka_runs_here: None,
+) -> None:
+    controller = KafkaController()
+    with KafkaBroker(controller=controller) as broker:
+        broker.kill()
+        assert _listens(controller.port)
+        broker.restart()
+        assert AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=_BOUND_SECONDS).brokers
+    assert not _listens(controller.port)
 
 
 def test_the_broker_ends_with_the_interpreter_that_started_it_even_by_kill_9(kafka_runs_here: None) -> None:

@@ -121,9 +121,11 @@ def test_who_may_only_describe_its_transactional_ids_is_refused_and_told_of_the_
     ]
     describe = _on(write.name, write, AclOperation.DESCRIBE)
     here.broker.allow(describe)
-
-    with here.broker.without(write), pytest.raises(AccessDeniedError) as lacking:
-        _CHECKS["worker-once"](_cluster(here, "worker-once"), here.place.topics)
+    try:
+        with here.broker.without(write), pytest.raises(AccessDeniedError) as lacking:
+            _CHECKS["worker-once"](_cluster(here, "worker-once"), here.place.topics)
+    finally:
+        here.broker.forbid(describe)
 
     assert f"do not let worker-once {in_words(write)}: allow it" in str(lacking.value)
 

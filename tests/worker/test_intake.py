@@ -354,29 +354,39 @@ def test_one_request_larger_than_the_whole_bound_is_read_and_then_runs_alone() -
     assert [item.message.offset for item in bench.accepted] == [0, 1]
 
 
-def test_a_partition_pauses_ten_thousand_messages_past_its_watermark_and_the_others_go_on() -> None:
+def test_a_partition_pauses_a_poll_before_ten_thousand_messages_past_its_watermark_and_the_others_go_on() -> None:
     bench = Bench()
-    blocked = requests(*range(10_000))
+    count = 10_000 - 512 + 1
+    blocked = requests(*range(count))
     bench.run(
         assign(0, 1),
-        give(*blocked[:9_999]),
+        give(*blocked[:-1]),
         call(lambda: None),
-        call(lambda: bench.consumer.events.append("9,999")),
-        give(*blocked[9_999:]),
+        call(lambda: bench.consumer.events.append("room for a poll")),
+        give(blocked[-1]),
         give(*requests(0, partition=1)),
         # All but the first are answered: the watermark stays, so does the pause.
-        call(lambda: bench.close(*bench.accepted[1:10_000])),
+        call(lambda: bench.close(*bench.accepted[1:count])),
         call(lambda: bench.consumer.events.append("answered but the first")),
         call(lambda: bench.close(bench.accepted[0])),
         give(),
     )
-    assert bench.consumer.events == ["9,999", "pause [0]", "answered but the first", "resume [0]"]
+    assert bench.consumer.events == ["room for a poll", "pause [0]", "answered but the first", "resume [0]"]
     assert bench.offsets.tracker.pending(0) == 0
 
 
-def test_never_more_is_read_past_a_watermark_than_the_bound_leaves_room_for() -> None:
-    bench = Bench(max_past_watermark=700)
-    waiting = deque(requests(*range(1000)))
+@pytest.mark.parametrize(
+    ("bound", "read"),
+    [
+        (10_000, [512 * polls for polls in range(20)] + [512 * 19] * 2),
+        (700, [0, 350, 700, 700]),
+        (3, [0, 1, 2, 3, 3]),
+        (1, [0, 1, 1]),
+    ],
+)
+def test_whatever_a_poll_gives_no_more_is_read_past_a_watermark_than_the_bound(bound: int, read: list[int]) -> None:
+    bench = Bench(max_past_watermark=bound)
+    waiting = deque(requests(*range(bound + 1000)))
     pending: list[int] = []
 
     def give_all_that_may_come(consumer: FakeConsumer) -> list[Message]:
@@ -385,8 +395,8 @@ def test_never_more_is_read_past_a_watermark_than_the_bound_leaves_room_for() ->
             return []
         return [waiting.popleft() for _ in range(min(consumer.asked_for, len(waiting)))]
 
-    bench.run(assign(0), *[give_all_that_may_come] * 5)
-    assert pending == [0, 512, 700, 700, 700]
+    bench.run(assign(0), *[give_all_that_may_come] * len(read))
+    assert pending == read
 
 
 @pytest.mark.parametrize("bound", [1, 2, 3, 10])
