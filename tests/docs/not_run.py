@@ -83,7 +83,7 @@ UNTIL_STOPPED: Final = "runs until it is stopped; run on a real Kafka by a test 
 NOT_RUN: Final[dict[str, NotRun]] = {
     "make run": NotRun("installs, then serves until Ctrl-C", _verb_exists),
     "make test": NotRun("would run these tests again", _verb_exists),
-    "make chaos SEED=20261126": NotRun("takes minutes; its short run is among the tests", _verb_exists),
+    "make chaos SEED=20261127": NotRun("takes minutes; its short run is among the tests", _verb_exists),
     "docker compose up": NotRun("needs Docker", _compose_serves_what_the_readme_says),
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092": NotRun(ON_KAFKA, _flags_exist),
     "kafka-embeddings topics create --bootstrap 127.0.0.1:9092 --slug bge-m3": NotRun(ON_KAFKA, _flags_exist),
