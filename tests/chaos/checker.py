@@ -19,7 +19,7 @@ from schemas.topics import Lane
 from .traffic import DOCUMENT_KEY, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .reference import Reference
     from .traffic import Asked, Traffic
@@ -80,6 +80,8 @@ class Verdict:
     samples: int
     samples_in_the_middle: int
     """Looks at the commits; those at which something was committed and something unanswered."""
+    sent_twice: int
+    """Requests that the topic has a second time, of which each must be answered: their producer met a dead broker."""
     violations: dict[str, int]
     examples: list[str]
 
@@ -108,6 +110,8 @@ class Checker:
         self._settled = bytearray(requests)
         self._given_up = bytearray(requests)
         self._places = array("q", [-1]) * requests
+        self._second: dict[tuple[int, int], set[Part]] = {}
+        """Number and place of a request that has another place as well -> what has come for it there."""
         self._partitions: dict[Place, _Partition] = defaultdict(_Partition)
         self._newest: dict[tuple[int, bytes], int] = {}
         self._ends: Counter[str] = Counter()
@@ -122,7 +126,7 @@ class Checker:
         """The broker has a request, there."""
         self._acknowledged[number] = 1
         self.acknowledged_count += 1
-        self._is_at(number, lane, partition, offset)
+        self._second_at(number, lane, partition, offset)
 
     def answer(self, answer: Answer) -> None:
         """A response or a dead letter is on its topic."""
@@ -131,10 +135,14 @@ class Checker:
             self._violated("stray", f"{answer.part.name} {answer.code} about no request of ours, key {answer.key!r}")
             return
         asked = self._traffic.request(number)
-        self._is_at(number, answer.lane, answer.partition, answer.offset)
-        have = self._have[answer.part is Part.DEAD_LETTER]
-        is_first = not have[number]
-        have[number] = 1
+        second = self._second_at(number, answer.lane, answer.partition, answer.offset)
+        if second is None:
+            have = self._have[answer.part is Part.DEAD_LETTER]
+            is_first = not have[number]
+            have[number] = 1
+        else:
+            is_first = answer.part not in second
+            second.add(answer.part)
         if not is_first:
             self._duplicates += 1
             if self._exactly_once:
@@ -146,7 +154,10 @@ class Checker:
             self._given_up[number] = 1
         elif why := self._why_wrong(asked, answer):
             self._violated("wrong", f"request {number} ({asked.kind}): {why}")
-        if not self._settled[number] and self._is_whole(number, asked):
+        if second is not None:
+            if self._given_up[number] or second >= set(asked.needs):
+                self._partitions[answer.lane, answer.partition].answered(answer.offset)
+        elif not self._settled[number] and self._is_whole(number, asked):
             self._settled[number] = 1
             self.answered_count += 1
             self._partitions[answer.lane, answer.partition].answered(answer.offset)
@@ -184,11 +195,23 @@ class Checker:
         """Answered messages that the last progress seen does not cover."""
         return sum(max(0, state.first_open - state.committed) for state in self._partitions.values())
 
-    def verdict(self) -> Verdict:
-        """What came of it; what is unanswered by now is lost."""
+    def verdict(self, is_there: Callable[[int, Lane, int, int], bool] = lambda *_: False) -> Verdict:
+        """What came of it; what is unanswered by now is lost.
+
+        Args:
+            is_there: Whether a request, by its number, is at a place. Asked of those that were seen at several.
+        """
         lost = self.unanswered()
         violations = dict(self._violations)
         examples = list(self._examples)
+        places = {*self._second, *((number, self._places[number]) for number, _ in self._second)}
+        misplaced = [one for one in sorted(places) if not is_there(one[0], *_place(one[1]))]
+        if misplaced:
+            violations["misplaced"] = len(misplaced)
+            examples += [
+                f"misplaced: request {number} is not at {_place_in_words(place)}"
+                for number, place in misplaced[:_EXAMPLES]
+            ]
         if lost:
             violations["lost"] = len(lost)
             examples += [f"lost: request {number} {self._told(number)}" for number in lost[:_EXAMPLES]]
@@ -200,6 +223,7 @@ class Checker:
             ends=dict(self._ends.most_common()),
             samples=self._samples,
             samples_in_the_middle=self._in_the_middle,
+            sent_twice=len(self._second),
             violations=violations,
             examples=examples,
         )
@@ -240,12 +264,12 @@ class Checker:
         needs = (Part.RESPONSE, Part.DEAD_LETTER)
         return all(have[number] for have, part in zip(self._have, needs, strict=True) if part in asked.needs)
 
-    def _is_at(self, number: int, lane: Lane, partition: int, offset: int) -> None:
+    def _second_at(self, number: int, lane: Lane, partition: int, offset: int) -> set[Part] | None:
+        """What has come for a request's second message, if this is one; None: it is its first."""
         place = _LANES.index(lane) << 62 | partition << 48 | offset
         if self._places[number] < 0:
             self._places[number] = place
-        elif self._places[number] != place:
-            self._violated("misplaced", f"request {number} is not at {lane.value} {partition} {offset}")
+        return None if self._places[number] == place else self._second.setdefault((number, place), set())
 
     def _in_order(self, answer: Answer) -> None:
         if answer.key is None or not answer.key.startswith(DOCUMENT_KEY) or answer.part is Part.DEAD_LETTER:
@@ -261,14 +285,22 @@ class Checker:
             self._examples.append(f"{kind}: {example}")
 
     def _told(self, number: int) -> str:
-        place = self._places[number]
-        where = f"at {_LANES[place >> 62].value} {place >> 48 & 0x3FFF} {place & 0xFFFFFFFFFFFF}"
+        where = f"at {_place_in_words(self._places[number])}"
         have = [part for have, part in zip(self._have, ("response", "dead letter"), strict=True) if have[number]]
         return f"({self._traffic.request(number).kind}) {where}, has {' and '.join(have) or 'nothing'}"
 
     @staticmethod
     def _numbers(flags: bytearray) -> Iterable[int]:
         return (number for number, flag in enumerate(flags) if flag)
+
+
+def _place(place: int) -> tuple[Lane, int, int]:
+    return _LANES[place >> 62], place >> 48 & 0x3FFF, place & 0xFFFFFFFFFFFF
+
+
+def _place_in_words(place: int) -> str:
+    lane, partition, offset = _place(place)
+    return f"{lane.value} {partition} {offset}"
 
 
 def _why_wrong_dead_letter(asked: Asked, answer: Answer) -> str | None:

@@ -36,6 +36,7 @@ def as_text(outcome: Outcome) -> str:
         "requests": f"{outcome.sent:,} sent, {verdict.acknowledged:,} acknowledged, {verdict.answered:,} answered",
         "lost": f"{verdict.violations.get('lost', 0):,}",
         "duplicates": f"{verdict.duplicates:,} ({second_answers})",
+        "sent twice": f"{verdict.sent_twice:,} by their producer, each to be answered",
         "our fault": f"{verdict.given_up:,}",
         "ends": ", ".join(f"{count:,} {end}" for end, count in verdict.ends.items()),
         "faults": ", ".join(f"{count} x {kind}" for kind, count in outcome.done.items()) or "none",

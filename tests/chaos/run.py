@@ -23,7 +23,7 @@ from .reference import Reference
 from .schedule import FaultKind, schedule
 from .sending import Sending
 from .traffic import Traffic
-from .watching import Watching
+from .watching import Watching, request_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -179,7 +179,9 @@ def run(
                 raise thread.error
     return Outcome(
         plan=plan,
-        verdict=checker.verdict(),
+        verdict=checker.verdict(
+            lambda number, lane, *place: number == request_at(bootstrap, topics.requests_of(lane), *place)
+        ),
         sent=sending.sent,
         done={kind.value: faults.done[kind] for kind in FaultKind if faults.done[kind]},
         failed_publishes=sum(worker.stderr.count(MADE_TO_FAIL) for worker in fleet.everyone),

@@ -11,7 +11,7 @@ import pytest
 from schemas.errors import ErrorCode
 from schemas.topics import Lane
 
-from .checker import Answer, Checker
+from .checker import Answer, Checker, Verdict
 from .reference import Reference
 from .traffic import Part, Traffic
 
@@ -212,6 +212,30 @@ def test_an_answer_to_nobody_and_one_from_another_place_are_reported(history: Hi
     violations = history.violations()
 
     assert (violations["stray"], violations["misplaced"]) == (2, 2)
+
+
+@pytest.mark.parametrize("exactly_once", [False, True])
+@pytest.mark.parametrize("kind", ["plain", "poison"])
+def test_of_a_request_that_its_producer_sent_twice_each_message_must_be_answered(
+    kind: str, exactly_once: bool, reference: Reference
+) -> None:
+    def told(*, answers_both: bool, is_there: bool) -> Verdict:
+        history = History(reference, exactly_once=exactly_once)
+        number = history.number_of(kind)
+        lane, partition, _ = history.places[number]
+        offset = history._next[lane, partition]
+        history._next[lane, partition] += 1
+        if answers_both:
+            history.answers[number] += [answer._replace(offset=offset) for answer in history.answers[number]]
+        else:
+            history.checker.acknowledged(number, lane, partition, offset)
+        return history.play().verdict(lambda *_: is_there)
+
+    both = told(answers_both=True, is_there=True)
+    assert both.holds
+    assert (both.sent_twice, both.duplicates, both.answered) == (1, 0, REQUESTS)
+    assert told(answers_both=False, is_there=True).violations.keys() >= {"lost", "ahead"}
+    assert told(answers_both=True, is_there=False).violations == {"misplaced": 2}
 
 
 def test_what_ends_as_our_fault_is_answered_and_counted(history: History) -> None:

@@ -22,6 +22,7 @@ GOOD = Outcome(
         ends={"ok": 990, "timeout": 10},
         samples=40,
         samples_in_the_middle=30,
+        sent_twice=0,
         violations={},
         examples=[],
     ),

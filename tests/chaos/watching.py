@@ -221,6 +221,19 @@ class Watching(threading.Thread):
         return progress
 
 
+def request_at(bootstrap: str, topic: str, partition: int, offset: int) -> int | None:
+    """Number of the request that is there; None: none of ours."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"chaos-{uuid.uuid4().hex}", "log_level": 0})
+    try:
+        consumer.assign([TopicPartition(topic, partition, offset)])
+        message = consumer.poll(_CATCH_UP_SECONDS)
+        if message is None or message.error() is not None or message.offset() != offset:
+            return None
+        return number_of(dict(message.headers() or ()).get(names.CORRELATION_ID))
+    finally:
+        consumer.close()
+
+
 def ends_of(admin: AdminClient, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Where partitions end, what is not committed included.
 

@@ -79,7 +79,7 @@ METRICS: Final = (
         "watermark_gap_messages",
         Kind.GAUGE,
         ("lane", "partition"),
-        "messages from the first unacknowledged one on; at `bounds.messages_past_watermark` reading pauses",
+        "messages from the first unacknowledged one on; a poll before `bounds.messages_past_watermark` it pauses",
     ),
     Metric("assigned_partitions", Kind.GAUGE, ("lane",), "partitions held"),
     Metric("in_flight_requests", Kind.GAUGE, ("lane",), "read and not acknowledged"),
