@@ -10,18 +10,18 @@ from .run import EXACTLY_ONCE, Plan, run
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("delivery", "removed", "violation"),
+    ("delivery", "removed", "failing", "violation"),
     [
-        ("at-least-once", "commits what was read", "ahead"),
-        ("at-least-once", "commits before the broker has the answer", "ahead"),
-        ("at-least-once", "drops an answer that could not be published", "lost"),
-        (EXACTLY_ONCE, "drops what was in an aborted transaction", "lost"),
-        (EXACTLY_ONCE, "commits in a transaction what it has read", "ahead"),
-        (EXACTLY_ONCE, "publishes beside its transactions", "duplicate"),
+        ("at-least-once", "commits what was read", 0, "ahead"),
+        ("at-least-once", "commits before the broker has the answer", 30, "ahead"),
+        ("at-least-once", "drops an answer that could not be published", 30, "lost"),
+        (EXACTLY_ONCE, "drops what was in an aborted transaction", 30, "lost"),
+        (EXACTLY_ONCE, "commits in a transaction what it has read", 0, "ahead"),
+        (EXACTLY_ONCE, "publishes beside its transactions", 30, "duplicate"),
     ],
 )
 def test_a_worker_without_a_guard_is_caught(
-    delivery: str, removed: str, violation: str, kafka_bootstrap: str
+    delivery: str, removed: str, failing: int, violation: str, kafka_bootstrap: str
 ) -> None:
     plan = Plan(
         seed=1,
@@ -29,8 +29,8 @@ def test_a_worker_without_a_guard_is_caught(
         delivery=delivery,
         workers=1,
         seconds=2,
-        failing_publishes=30,
-        most_aborted=0.3,
+        failing_publishes=failing,
+        most_aborted=0.8,
         commit_every_seconds=0.02,
         look_every_seconds=0.02,
         patience_seconds=2,
