@@ -152,21 +152,19 @@ class KafkaBroker(Startable):
 
     def wait(self) -> int:
         """Block until the process ends, and return its exit code."""
-        if self._process is None:
-            raise BrokerError("not started")
-        return self._process.wait()
+        return self._running.wait()
 
     def kill(self) -> None:
         """SIGKILL, as a power cut would; the data stay for `restart`."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing until `resume`."""
-        self._signal(signal.SIGSTOP)
+        """SIGSTOP: from when this returns it keeps its connections and answers nothing, until `resume`."""
+        self._running.pause()
 
     def resume(self) -> None:
         """SIGCONT."""
-        self._signal(signal.SIGCONT)
+        self._running.send(signal.SIGCONT)
 
     def restart(self) -> None:
         """Start again on the same port and data; stops it first where it still runs.
@@ -217,10 +215,11 @@ class KafkaBroker(Startable):
             time.sleep(_LOOK_EVERY_SECONDS)
         raise BrokerError(f"no answer in {_START_SECONDS:.0f} s ({last}); its log:\n{self.log_tail()}")
 
-    def _signal(self, how: signal.Signals) -> None:
+    @property
+    def _running(self) -> KafkaProcess:
         if self._process is None:
             raise BrokerError("not started")
-        self._process.send(how)
+        return self._process
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:

@@ -11,6 +11,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tests.stack.waiting import stands_still, wait_until
+
 from .distribution import class_path, java
 
 if TYPE_CHECKING:
@@ -72,6 +74,15 @@ class KafkaProcess:
         """Send a signal to it and what it has started, where it still runs."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, how)
+
+    def pause(self) -> None:
+        """SIGSTOP, and wait until it stands still.
+
+        Raises:
+            AssertionError: It does not.
+        """
+        self.send(signal.SIGSTOP)
+        wait_until(lambda: self.exit_code is not None or stands_still(self._process.pid), "Kafka to stand still")
 
     def end(self, how: signal.Signals) -> None:
         """Send a signal and wait until it is gone, by SIGKILL if need be."""

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
-from .waiting import BOUND_SECONDS, wait_until
+from .waiting import BOUND_SECONDS, stands_still, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,14 +123,8 @@ class Command:
         """
         self.signal(signal.SIGSTOP)
         what = f"`{self.name}` to stand still"
-        wait_until(lambda: not self.is_running or self._stands_still, what, within_seconds, self.quote)
+        wait_until(lambda: not self.is_running or stands_still(self.pid), what, within_seconds, self.quote)
         assert self.is_running, f"`{self.name}` ended before it stood still\n{self.quote()}"
-
-    @property
-    def _stands_still(self) -> bool:
-        # WNOWAIT leaves an end's status to Popen; that of a stop is there as long as the stop, SIGCONT takes it away.
-        status = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
-        return status is not None and status.si_code == os.CLD_STOPPED
 
     def resume(self) -> None:
         """SIGCONT."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -34,3 +35,10 @@ def wait_until(
         if time.monotonic() > until:
             raise AssertionError(f"not within {within_seconds:g} s: {what}\n{explain()}")
         time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a child was stopped by a signal: on a busy machine it goes on for a while."""
+    # WNOWAIT leaves an end's status to Popen; that of a stop is there as long as the stop, SIGCONT takes it away.
+    status = os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    return status is not None and status.si_code == os.CLD_STOPPED
